@@ -2,10 +2,8 @@
 
 import errno
 import os
-import platform
 import re
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -266,6 +264,9 @@ def summarize_error(error: BaseException) -> str:
 
 def _write_log(error: BaseException) -> str:
     """Write the traceback to a file; return a sentence with its path, or the traceback."""
+    import platform
+    import tempfile
+
     text = without_credentials(
         f"perceptinit {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"command: {sys.argv}\n\n{''.join(traceback.format_exception(error))}"

@@ -65,5 +65,8 @@ def named_torch_seed(seed: int, *names: str | int) -> Iterator[None]:
     is_on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     devices = [torch.cuda.current_device()] if is_on_gpu else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive_seed(seed, *names))
+        if torch.cuda.is_available():
+            torch.manual_seed(derive_seed(seed, *names))
+        else:  # torch.manual_seed would format the stack for each absent device, a millisecond
+            torch.default_generator.manual_seed(derive_seed(seed, *names))
         yield

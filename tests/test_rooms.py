@@ -41,7 +41,7 @@ ROOMS = {
     "backbones": "compute files base",
     "recipe": "components base",
     "images": "files base",
-    "world": "base",
+    "world": "files base",
     "components": "files base",
     "compute": "base",
     "files": "base",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import reload
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,9 @@ class OpenClip:
 def _dual_tower(config: OpenClip.Config) -> DualTower:
     table = resolve_table(config)
     about = table.pop("preprocess_cfg", {})
+    if table["text_cfg"].get("hf_model_name") and open_clip.hf_model.transformers is None:
+        # a command imports open_clip without transformers, see `components.light_imports`
+        open_clip.model.HFTextEncoder = reload(open_clip.hf_model).HFTextEncoder
     try:
         model = open_clip.CustomTextCLIP(**deepcopy(table))
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:

@@ -11,6 +11,7 @@ import typer
 
 from perceptinit.cli.common import accept_any_encoding
 from perceptinit.cli.group import Command, Group
+from perceptinit.components.light_imports import import_lightly
 from perceptinit.components.output import guard_process
 from perceptinit.components.plugin_manager import WITHOUT, Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, describe_error
@@ -143,6 +144,7 @@ def main() -> None:
     """Run the command line. Each error becomes a message and an exit code; see `describe_error`."""
     accept_any_encoding()
     try:
+        import_lightly()
         _exclude_plugins(sys.argv[1:])
         plugins = build_plugin_manager()
         create_app(plugins)(obj=plugins)

@@ -6,7 +6,6 @@ import typer
 
 from perceptinit.cli.common import new_console, new_table
 from perceptinit.errors import list_some
-from perceptinit.files.cache import Cache, cache_folder, foreign_files, kept_files
 
 
 def cache(
@@ -20,6 +19,8 @@ def cache(
 
     Example: perceptinit cache --clear
     """
+    from perceptinit.files.cache import Cache, cache_folder, kept_files
+
     if clear:
         _clear()
         return
@@ -51,6 +52,8 @@ def _judgments_name(part: object) -> str:
 
 def _clear() -> None:
     """Delete the files that the cache wrote, and no others."""
+    from perceptinit.files.cache import cache_folder, foreign_files, kept_files
+
     found = kept_files()
     if not found:
         typer.echo("The cache is empty.")

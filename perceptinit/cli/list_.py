@@ -12,7 +12,6 @@ import typer
 from perceptinit.cli.common import new_console, new_table, print_warnings
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
-from perceptinit.recipe.shipped import summaries
 from perceptinit.registry import COMPANIONS, KINDS, unknown
 
 RECIPE = "recipe"
@@ -60,6 +59,8 @@ def _rows(plugins: Plugins, kinds: Sequence[str]) -> Iterator[Row]:
         for entry in plugins.registry.of_kind(kind):
             yield kind, entry.name, entry.plugin, _one_line(entry.component.summary)
     if RECIPE in kinds:
+        from perceptinit.recipe.shipped import summaries
+
         for name, summary in summaries().items():
             yield RECIPE, name, CORE, _one_line(summary)
 

@@ -177,8 +177,9 @@ class TripletConfig:
     """Learning rate of the last step, at the end of the cosine decay. Source: PI."""
     clip_norm: NonNegativeFloat = 3.0
     """Maximum gradient norm; 0 disables clipping. Source: PI."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Precision of the tower; distances are always fp32. Published: bf16, which is faster on GPUs."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """Precision of the tower; distances are always fp32. "auto" is bf16 on GPUs and CPUs with native bf16
+    products, else fp32. Published: bf16."""
     train: Trainable = "all"
     """Parameters to train: "all", or "qkv" for the attention projections (PI's post-hoc control)."""
     last_blocks: NonNegativeInt = 0

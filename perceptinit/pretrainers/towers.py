@@ -31,8 +31,8 @@ class _Encode(nn.Module):
 class Tower:
     """Forward pass of a tower, and backward pass from the gradients of the features.
 
-    With micro-batches, the forward pass saves no graph, and the backward pass recomputes each micro-batch.
-    Only the activations of one micro-batch of one tower are in memory.
+    With micro-batches, the forward pass saves the graph of one micro-batch at most, and the backward pass
+    recomputes the others. Only the activations of one micro-batch are in memory.
 
     Args:
         tower: Module that owns the parameters.
@@ -60,21 +60,30 @@ class Tower:
         self._replica = self._encode
         if self.is_trained and not is_sharded and distributed.world_size() > 1:
             self._replica = _replicate(tower, self._encode)
-        self._features = torch.empty(0)
+        self._kept: Tensor | None = None
         self._inputs = torch.empty(0)
 
-    def features(self, inputs: Tensor, around: Around) -> Tensor:
-        """Return the features (b, D) as a leaf tensor, whose gradient is the argument of `backward`."""
+    def features(self, inputs: Tensor, around: Around, keeps_graph: bool = True) -> Tensor:
+        """Return the features (b, D) as a leaf tensor, whose gradient is the argument of `backward`.
+
+        Args:
+            inputs: Inputs of the tower, (b, ...).
+            around: Context of a micro-batch.
+            keeps_graph: Whether the micro-batch that is computed last keeps its graph. A tower without
+                micro-batches always keeps it.
+        """
         self._tower.train(self.is_trained)
         self._inputs = inputs
         rows = self._micro_batches()
-        has_graph = self.is_trained and len(rows) == 1
+        is_kept = self.is_trained and (keeps_graph or len(rows) == 1)
         parts = []
-        for part in rows:
-            with torch.set_grad_enabled(has_graph), around(part.start):
+        for part in reversed(rows):  # the first is computed last, and its backward pass is the first
+            has_graph = is_kept and part is rows[0]
+            with torch.set_grad_enabled(has_graph), around(part.start), self._exchanging(len(rows) == 1):
                 parts.append((self._replica if has_graph else self._encode)(inputs[part]))
-        self._features = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return self._features.detach().requires_grad_(self.is_trained)
+        self._kept = parts[-1] if is_kept else None
+        features = parts[0] if len(parts) == 1 else torch.cat(parts[::-1])
+        return features.detach().requires_grad_(self.is_trained)
 
     def backward(self, gradients: Tensor, around: Around) -> None:
         """Accumulate the gradients of the parameters, summed over ranks.
@@ -86,14 +95,14 @@ class Tower:
         gradients = gradients * distributed.world_size()  # DDP and FSDP average gradients
         rows = self._micro_batches()
         for part in rows:
+            features = self._kept
+            self._kept = None  # its activations are freed before those of the next micro-batch are computed
             with self._exchanging(part is rows[-1]):
-                if len(rows) == 1:
-                    self._features.backward(gradients)
-                    continue
-                with around(part.start):
-                    features = self._replica(self._inputs[part])
+                if features is None:
+                    with around(part.start):
+                        features = self._replica(self._inputs[part])
                 features.backward(gradients[part])
-        self._features = self._inputs = torch.empty(0)
+        self._inputs = torch.empty(0)
 
     def _micro_batches(self) -> list[slice]:
         num_rows = len(self._inputs)

@@ -144,7 +144,10 @@ class Training:
         on_device = replace(batch, images=to_device(batch.images, device), tokens=tokens)
         rows = self.objective.rows(on_device, self._ctx.seed_for("objective", step))
         around = {name: self._around(name, step, len(rows[name])) for name in self._towers}
-        features = {name: tower.features(rows[name], around[name]) for name, tower in self._towers.items()}
+        kept = next((name for name, tower in self._towers.items() if tower.is_trained), "")
+        features = {}
+        for name in reversed(self._towers):  # the last graph is used first, so only one is in memory
+            features[name] = self._towers[name].features(rows[name], around[name], name == kept)
         loss = self.objective(self._model, {**rows, **features})
         with optim.matmul_precision("fp32"):  # the backward pass of the loss, before those of the towers
             self._scaler.scale(loss).backward()

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+from perceptinit.components.light_imports import import_lightly
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import HasExpect, HasSay, Tracker
@@ -190,6 +191,7 @@ def main() -> None:
     os.dup2(2, 1)  # keeps the output of components and libraries out of the events
     sys.stdout = sys.stderr
     end_with_parent()
+    import_lightly()
     job = json.loads(sys.stdin.read())
     cells = restore_cells(job)
     set_up_process(job["device"])

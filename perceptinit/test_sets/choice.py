@@ -33,10 +33,9 @@ from perceptinit.test_sets.sets import (
     suite_sets,
 )
 from perceptinit.types import DataNeed, Split
-from perceptinit.types.data import Lazy
 from perceptinit.world.captions import caption
 from perceptinit.world.factors import CLASSNAMES, draw_factors, label_of
-from perceptinit.world.render import render
+from perceptinit.world.pictures import Pictures
 
 SYNTHETIC_TEMPLATES = ("the {c}", "one {c}", "a picture of the {c}", "here is one {c}")
 SYNTHETIC_CAPTIONS = 2  # per image
@@ -225,7 +224,8 @@ def render_set(
     first = settings.num_images * ("test", "train", "val").index(split)
     numbers = range(first, first + settings.num_images)
     factors = [draw_factors(settings.seed, "test-set", i) for i in numbers]
-    images = Lazy(len(factors), lambda index: render(factors[index], settings.image_size))
+    names = (settings.seed, "test-set", first)
+    images = Pictures(names, len(factors), settings.image_size, factors.__getitem__)
     keys = [f"synthetic-test/{i:05d}" for i in numbers]
     if not is_retrieval:
         labels = np.array([label_of(each) for each in factors], dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from threading import RLock
 from typing import Literal
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from perceptinit.progress import Bars
-from perceptinit.results.measures import readable_seconds
+from perceptinit.results.measures import is_diagnostic, rank, readable_seconds, split_name
 from perceptinit.types import Event, RunContext, Score
 
 State = Literal["waiting", "running", "finished", "kept", "interrupted", "failed"]
@@ -168,6 +169,8 @@ class Console:
         self._bars = Bars()
         self._live: Live | None = None  # the table on a terminal
         self._warned: set[str] = set()
+        self._values: dict[str, dict[tuple[str, int], float]] = {}  # by score, then arm and seed
+        self._num_seeds = 0  # whose scores were printed
         self._lock = RLock()  # events of worker processes arrive in several threads
 
     def expect(self, runs: Sequence[tuple[str, int]]) -> None:
@@ -187,6 +190,7 @@ class Console:
         with self._lock:
             run = self._progress.follow(event)
             self._show(event, run)
+            self._show_seed(event)
             if self._console.is_terminal:
                 if self._live is None:
                     self._live = Live(console=self._console, transient=True, refresh_per_second=4)
@@ -220,6 +224,26 @@ class Console:
             self._line(event, event.message)
         elif event.kind == "run-end" and (event.message != "finished" or self._progress.running):
             self.say(f"  {event.arm}, seed {event.seed}: {event.message}")
+
+    def _show_seed(self, event: Event) -> None:
+        """Print the means of the arms when all of them have finished a seed, except for the last seed."""
+        for score in event.scores:
+            if not is_diagnostic(split_name(score.name)[0]):
+                self._values.setdefault(score.name, {})[event.arm, event.seed] = score.value
+        if event.kind != "run-end" or not self._values:
+            return
+        name = min(self._values, key=lambda name: rank(split_name(name)[0]))
+        values = self._values[name]
+        arms = list(dict.fromkeys(arm for arm, _ in self._progress.runs))
+        seeds = {seed for _, seed in self._progress.runs}
+        ended = {
+            run for run, progress in self._progress.runs.items() if progress.state in ("finished", "kept")
+        }
+        done = [seed for seed in seeds if all((arm, seed) in values.keys() & ended for arm in arms)]
+        if self._num_seeds < len(done) < len(seeds):
+            means = ", ".join(f"{arm} {fmean(values[arm, seed] for seed in done):.3f}" for arm in arms)
+            self.say(f"after {len(done)} of {len(seeds)} seeds: {name} {means}")
+        self._num_seeds = len(done)
 
     def _is_repeated(self, event: Event) -> bool:
         """Return whether another run gave the same warning about the data or settings of all runs."""

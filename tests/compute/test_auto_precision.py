@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers.made_runs import three_by_three, write
+from helpers.stage_one import Heard, TinyTower, hinge_initializer
 
 from perceptinit.analysis.compare import compare
 from perceptinit.analysis.environments import find_unlike
@@ -96,3 +97,47 @@ def test_runs_for_which_auto_selected_differently_are_unlike_and_not_paired(prec
     assert {d.num_runs for d in compare(runs).scores[0].differences} == {
         (3, 3) if precision == "auto" else None
     }
+
+
+@pytest.mark.parametrize("name", ["quickstart", "own_judgments"])
+def test_a_first_recipe_trains_every_stage_with_auto(name):
+    recipe = load_recipe(name)
+    stages = [spec for arm in recipe.arms for spec in arm.init] + (
+        [recipe.pretrain] if recipe.pretrain else []
+    )
+    assert {spec.config.precision for spec in stages} == {"auto"}
+
+
+def test_drawings_runs_in_fp32_on_a_processor_that_emulates_bf16(emulated):
+    recipe = load_recipe("drawings")
+    assert recipe.pretrain.config.precision == "auto"
+    assert list(readiness.find_slow_precision(recipe, "cpu")) == []
+
+
+def test_stage_one_learns_in_the_precision_that_auto_selects(emulated, monkeypatch):
+    monkeypatch.setattr(optim, "has_native_bf16", lambda device: True)
+    tower, uses_bf16 = TinyTower(), []
+    encode = tower.encode_image
+    tower.encode_image = lambda images: (uses_bf16.append(torch.is_autocast_enabled("cpu")), encode(images))[
+        1
+    ]
+    hinge_initializer(precision="auto").initialize(tower, Heard().ctx)
+    assert any(uses_bf16)
+
+
+@pytest.mark.parametrize("name", ["few_pairs", "materials_cifar10"])
+def test_a_recipe_with_published_records_keeps_bf16_and_warns(name, emulated, monkeypatch):
+    monkeypatch.setattr(readiness, "measure_bf16_slowdown", lambda: 10.4)
+    (warning,) = readiness.find_slow_precision(load_recipe(name), "cpu")
+    assert "takes 10.4 times as long as in fp32" in str(warning)
+
+
+def test_new_recipe_writes_auto_instead_of_bf16(cli, tmp_path):
+    cli("new", "recipe", "few_pairs")
+    cli("new", "recipe", "quickstart")
+    text = (tmp_path / "few_pairs.toml").read_text()
+    assert text.count('precision = "auto"') == 2
+    assert "bf16" not in text
+    own = load_recipe(tmp_path / "quickstart.toml")
+    ours = load_recipe("quickstart")
+    assert [own.fingerprint(arm) for arm in own.arms] == [ours.fingerprint(arm) for arm in ours.arms]

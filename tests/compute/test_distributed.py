@@ -133,9 +133,9 @@ def full_batch():
 
 
 def assert_same_gradients(ours, theirs):
-    assert ours[0] == pytest.approx(theirs[0], abs=1e-10)
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-12)
     for name, gradient in theirs[1].items():
-        np.testing.assert_allclose(ours[1][name], gradient, atol=1e-10, err_msg=name)
+        np.testing.assert_allclose(ours[1][name], gradient, rtol=0, atol=1e-12, err_msg=name)
 
 
 def test_micro_batches_have_the_gradients_of_the_batch_with_patch_dropout(full_batch):
@@ -149,6 +149,27 @@ def test_micro_batches_have_the_gradients_of_the_batch_with_patch_dropout(full_b
 def test_two_processes_have_the_gradients_of_the_batch(full_batch, micro_batch, sharding):
     for outcome in together(gradients, micro_batch, sharding):
         assert_same_gradients(outcome, full_batch)
+
+
+def passes_of_a_step(micro_batch):
+    """Return the number of forward passes of each tower in a step of this process."""
+    with distributed.process_group(), ExitStack() as stack:
+        tower = model()
+        clip = Clip(replace(EXACT, micro_batch=micro_batch), Colours())
+        training = clip._prepare(stack, tower, context())
+        passes = []
+        tower.image.trunk.blocks[0].register_forward_pre_hook(lambda *_: passes.append("image"))
+        tower.text.transformer.transformer.resblocks[0].register_forward_pre_hook(
+            lambda *_: passes.append("text")
+        )
+        [batch] = clip._loader(tower, context()).batches(0, 1)
+        training._gradients(batch, 1)
+        return passes.count("image"), passes.count("text")
+
+
+def test_one_micro_batch_keeps_its_graph_and_is_computed_once():
+    assert passes_of_a_step(micro_batch=6) == (3 + 2, 3 + 3)  # 16 rows; images come last and go first
+    assert together(passes_of_a_step, 3) == [(3 + 2, 3 + 3)] * 2  # 8 rows in each process
 
 
 def weights_after_21_steps(micro_batch=0, sharding="none"):

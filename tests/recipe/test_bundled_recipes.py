@@ -73,8 +73,8 @@ FINGERPRINTS = {
         "pi-100": "802446706ca6e578",
     },
     "drawings": {
-        "random": "5f22a821a5e50f20",
-        "topics": "c26496886e53f4c8",
+        "random": "c942a4e2e5c3204d",
+        "topics": "8e7b9a6603b51418",
     },
     "materials_cifar10": {
         "random": "35bc49aeaa354154",
@@ -84,8 +84,8 @@ FINGERPRINTS = {
     },
     "own_judgments": {
         "random": "52aefe942f11870c",
-        "pi": "6f6c0ec4de09b833",
-        "shuffled": "583db984393b0a28",
+        "pi": "257f63221579eb9a",
+        "shuffled": "5255cd63fc6005da",
     },
     "pi_clip_yfcc": {
         "random": "c90372706d4c6a44",
@@ -111,9 +111,9 @@ FINGERPRINTS = {
         "shuffled": "e5ae19d8009c076a",
     },
     "quickstart": {
-        "random": "06d5c561c7b57dbe",
-        "pi": "4bca305516feb50c",
-        "shuffled": "da871ed461a52858",
+        "random": "4779e74dabb66225",
+        "pi": "e16c2ded690cf368",
+        "shuffled": "96af344ca1262baa",
     },
 }
 

@@ -127,6 +127,23 @@ def test_the_console_prints_position_steps_scores_and_remaining_time():
     assert "pi, seed 1  (run 2 of 2, all runs: about 50 s left)" in shown
 
 
+def test_the_scores_of_all_arms_are_printed_after_each_seed_but_the_last():
+    tracker, shown = plain_console()
+    tracker.expect([(arm, seed) for seed in (7, 8) for arm in ("random", "pi")])
+    values = {("random", 7): 0.25, ("pi", 7): 0.5, ("pi", 8): 0.75, ("random", 8): 0.5}
+    for (arm, seed), value in values.items():
+        scores = (Score(name="top5/x", value=0.9), Score(name="top1/x", value=value))
+        tracker.log(Event(kind="run-start", arm=arm, seed=seed))
+        tracker.log(Event(kind="scores", arm=arm, seed=seed, scores=(Score(name="top1/x", value=0.1),)))
+        tracker.log(Event(kind="scores", arm=arm, seed=seed, scores=scores))
+        tracker.log(Event(kind="run-end", arm=arm, seed=seed, time=1.0, message="finished"))
+        tracker.log(
+            Event(kind="run-end", arm=arm, seed=seed, time=2.0, message="already finished")
+        )  # other worker
+    lines = [line for line in shown.getvalue().splitlines() if line.startswith("after ")]
+    assert lines == ["after 1 of 2 seeds: top1/x random 0.250, pi 0.500"]
+
+
 def test_a_warning_about_all_runs_is_printed_once_and_one_about_a_stage_each_time():
     tracker, out = plain_console()
     tracker.expect([("pi", 0), ("pi", 1)])

@@ -8,7 +8,7 @@ from coloraide import Color
 
 from perceptinit.configs import read_config
 from perceptinit.judgments.baselines import two_afc_ceiling
-from perceptinit.judgments.controls.synthetic import SyntheticJudgments, draw_triplet
+from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.test_sets.choice import render_set
@@ -22,6 +22,7 @@ from perceptinit.world.observers import (
     shape_difference,
 )
 from perceptinit.world.render import render
+from perceptinit.world.triplets import draw_triplet
 
 
 @pytest.fixture(scope="module")

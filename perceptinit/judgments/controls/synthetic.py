@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -19,21 +19,13 @@ import numpy as np
 from perceptinit.configs import NEUTRAL, DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.errors import DataError, problems_of
 from perceptinit.images.background import colour_of
-from perceptinit.judgments.forms.drawing import DerivedAnswers, Votes
+from perceptinit.judgments.forms.drawing import DerivedAnswers
 from perceptinit.judgments.forms.splits import SPLITS, Conventions, SplitConfig, split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
-from perceptinit.types.data import Lazy
-from perceptinit.world.factors import ImageFactors, Thing, draw_factors, draw_rgb
-from perceptinit.world.observers import Observers, differences
-from perceptinit.world.render import render
-
-# Probability that a candidate copies a factor of the anchor, the same for both candidates. Triplets range
-# from easy ones to near ties, and copied scenes mislead pixel comparisons.
-P_SAME = 0.4
-
-ROLES = ("anchor", "first", "second")
+from perceptinit.world.pictures import Pictures
+from perceptinit.world.triplets import ROLES, Crowd, draw_role
 
 
 class SyntheticJudgments:
@@ -89,7 +81,7 @@ class SyntheticJudgments:
         )
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; images are rendered on access."""
+        """Return the triplets of a split; images are rendered once a machine."""
         return _draw_split(self.config, split)
 
 
@@ -99,50 +91,14 @@ def _draw_split(c: SyntheticJudgments.Config, split: Split) -> Triplets:
     # splits share no anchors, so group ids are offset to be unique across splits
     count = counts[split]
     first_group = sum(list(counts.values())[: SPLITS.index(split)])
-    rows = [draw_triplet(c.seed, split, i) for i in range(count)]
-    p_second, num_votes = _ask(c, split, rows)
+    crowd = Crowd(c.seed, c.num_observers, c.min_votes, c.max_votes)
+    num_second, num_votes = crowd.answers(split, count, c.image_size)
     ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
-    factors = [each for row in rows for each in row]
-    images = Lazy(len(factors), lambda index: render(factors[index], c.image_size))
+    images = Pictures((c.seed, "judgments", split), len(ids), c.image_size, partial(draw_role, c.seed, split))
     anchor = np.arange(count) * len(ROLES)
     group = first_group + np.arange(count)
     stimuli = Stimuli(ids, images)
-    return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, num_votes, group)
-
-
-def _ask(c: SyntheticJudgments.Config, split: Split, rows: Sequence[tuple[ImageFactors, ...]]) -> Votes:
-    """Return p_second (N,) and num_votes (N,), with a random sample of observers for each triplet."""
-    crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
-    anchors, firsts, seconds = ([each.thing for each in role] for role in zip(*rows, strict=True))
-    to_first = differences(anchors, firsts)
-    to_second = differences(anchors, seconds)
-    # one generator per triplet, so that its votes do not depend on the size of the split
-    rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]
-    bounds = c.min_votes, c.max_votes
-    num_votes = np.array([rng.integers(*bounds, endpoint=True) for rng in rngs])
-    votes = map(crowd.ask, to_first, to_second, num_votes, rngs)
-    return np.array(list(votes)) / num_votes, num_votes
-
-
-def draw_triplet(seed: int, split: str, index: int) -> tuple[ImageFactors, ImageFactors, ImageFactors]:
-    """Return the factors of a triplet's images: anchor, first, second."""
-    anchor, first, second = (draw_factors(seed, "judgments", split, index, role) for role in ROLES)
-    rng = generator(seed, "judgments", split, index, "shared")
-    return anchor, _relate(first, anchor, rng), _relate(second, anchor, rng)
-
-
-def _relate(candidate: ImageFactors, anchor: ImageFactors, rng: np.random.Generator) -> ImageFactors:
-    """Return the candidate with random factors copied from the anchor; a copied color gets a new shade."""
-    own = candidate.thing
-    other = anchor.thing
-    shape, colour, texture, scene = rng.random(4) < P_SAME
-    thing = Thing(
-        other.shape if shape else own.shape,
-        other.texture if texture else own.texture,
-        other.colour if colour else own.colour,
-        draw_rgb(other.colour, rng) if colour else own.rgb,
-    )
-    return replace(candidate, thing=thing, scene=anchor.scene if scene else candidate.scene)
+    return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, num_second / num_votes, num_votes, group)
 
 
 class ClassTriplets(DerivedAnswers):
