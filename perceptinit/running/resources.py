@@ -10,7 +10,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
 from perceptinit.components.building import Spec
+from perceptinit.compute.devices import choose_device, usable_cores
 from perceptinit.compute.optim import Precision, autocast
+from perceptinit.errors import count
 from perceptinit.recipe.plan import (
     BYTES_PER_PARAMETER,
     DECODE_SECONDS,
@@ -22,16 +24,27 @@ from perceptinit.recipe.plan import (
     stage_plan,
 )
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.results.measures import readable_seconds
 from perceptinit.running.readiness import find_needs
 
-HEADINGS = ("stage", "steps", "images", "memory", "micro_batch for 24, 40, 80 GB", "hours")
+HEADINGS = ("stage", "steps", "images", "memory")
+OF_GPU = ("micro_batch for 24, 40, 80 GB", "hours")  # headings where GPUs matter
 CARDS_GB = (24, 40, 80)
-RATE = 400e12  # FLOP/s
+# rough sustained rates in FLOP/s: bf16 on one H100 at 40 % of its peak, and fp32 on one CPU core
+RATE = 400e12
+CORE_RATE = 80e9
+LONG_SECONDS = 3600  # of training on this CPU, after which other devices matter
+MOST_SECONDS = 100 * 3600  # longer times are in days
 TRACED_ROWS = 1024  # a number at which copies of weights hardly count
 
 
-def resource_rows(recipe: Recipe) -> list[tuple[str, ...]]:
-    """Return the columns `HEADINGS` of each distinct stage, for one GPU."""
+def resource_table(recipe: Recipe) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headings, and a row for each distinct stage of one run, with GPU figures where they matter."""
+    headings = (*HEADINGS, *OF_GPU) if needs_gpu(recipe) else HEADINGS
+    return headings, [row[: len(headings)] for row in _resource_rows(recipe)]
+
+
+def _resource_rows(recipe: Recipe) -> list[tuple[str, ...]]:
     row_bytes = cache(partial(_row_bytes, recipe))
     cost = model_cost(recipe)
     found: dict[str, tuple[str, ...]] = {}
@@ -41,6 +54,50 @@ def resource_rows(recipe: Recipe) -> list[tuple[str, ...]]:
             key = str(spec.table())
             found[key] = found.get(key) or (title, *_row(spec, cost, row_bytes))
     return list(found.values())
+
+
+def _find_flops(recipe: Recipe) -> tuple[float, bool]:
+    """Return the FLOPs of training all runs, and whether they are known for each stage."""
+    cost = model_cost(recipe)
+    plans = [stage_plan(spec) for arm in recipe.arms for _, spec in list_stages(recipe, arm)]
+    flops = sum((p.num_images or 0) * cost.image_flops + p.num_texts * cost.text_flops for p in plans)
+    return TRAINING_FACTOR * flops * len(recipe.seeds), all(plan.steps is not None for plan in plans)
+
+
+def needs_gpu(recipe: Recipe) -> bool:
+    """Return whether figures of GPUs matter: this machine has one, or training takes long on its cores."""
+    flops, is_complete = _find_flops(recipe)
+    is_long = flops / (CORE_RATE * usable_cores()) > LONG_SECONDS
+    return choose_device("auto") == "cuda" or is_long or (not is_complete and recipe.pretrain is not None)
+
+
+def cost_lines(recipe: Recipe) -> Iterator[str]:
+    """Yield the time of training all runs on the device of this machine, and on others where they matter."""
+    flops, is_complete = _find_flops(recipe)
+    if not flops:
+        yield "training time: unknown until the data is available" if not is_complete else "no training"
+        return
+    known = "" if is_complete else " (known stages only)"
+    num_cores = usable_cores()
+    has_gpu = choose_device("auto") == "cuda"
+    if not has_gpu:
+        cores = (
+            f"{count(num_cores, 'CPU core')} at {CORE_RATE / 1e9:g} GFLOP/s{' each' if num_cores > 1 else ''}"
+        )
+        seconds = flops / (CORE_RATE * num_cores)
+        time = readable_seconds(seconds) if seconds < MOST_SECONDS else f"{seconds / 86400:,.0f} days"
+        yield f"training time{known}: about {time} on {cores}, without data and evaluation"
+    if not needs_gpu(recipe):
+        return
+    found = f", for {torch.cuda.get_device_name()} only as a guide" if has_gpu else ""
+    yield f"training time{known}: {readable_seconds(flops / RATE)} on one H100 at 400 TFLOP/s{found}"
+    cost = model_cost(recipe)
+    per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops)
+    if recipe.pretrain:
+        unit = "pair at full context" if cost.num_text_parameters else "image"
+        yield f"training cost{known}: {flops / 1e15:.3g} PFLOP; {per_pair / 1e9:.3g} GFLOP per {unit}"
+        cores = f"{RATE * DECODE_SECONDS / per_pair:,.1f} CPU cores decode JPEGs of 59 KB as fast"
+        yield f"memory and hours: one run on one H100 at 40 % of its peak in bf16. {cores}"
 
 
 def _row(spec: Spec, cost: ModelCost, row_bytes: Callable[[Precision, str], float]) -> tuple[str, ...]:
@@ -89,11 +146,8 @@ def _row_bytes(recipe: Recipe, precision: Precision, tower: str) -> float:
 
 
 def resource_lines(recipe: Recipe) -> Iterator[str]:
-    """Yield the assumptions of the table, and the decoding cores, disk and power of a recipe."""
+    """Yield the disk and power of a recipe."""
     cost = model_cost(recipe)
-    cores = RATE * DECODE_SECONDS / (TRAINING_FACTOR * (cost.image_flops + cost.text_flops))
-    decoding = f". {cores:,.1f} CPU cores decode JPEGs of 59 KB as fast" if recipe.pretrain else ""
-    yield f"memory and hours: one run on one H100 at 400 TFLOP/s, 40 % of its peak in bf16{decoding}"
     weights = len(recipe.arms) * len(recipe.seeds) * 4 * (cost.num_parameters + cost.num_image_parameters)
     state = recipe.checkpoint.keep * 12 * cost.num_parameters
     needs = find_needs(recipe)
