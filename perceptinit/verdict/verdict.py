@@ -177,19 +177,21 @@ def _describe_side(difference: Difference, score: ScoreComparison) -> str:
     return "; ".join(parts)
 
 
-def describe_interval(difference: Difference, score: ScoreComparison) -> str:
-    """Return the interval that decides, what it covers, and the number of seeds."""
+def describe_interval(difference: Difference, score: ScoreComparison, is_short: bool = False) -> str:
+    """Return the interval that decides, what it covers, and the number of seeds, which may be joined."""
     family = count_family(difference.contrast, score)
     title = f"simultaneous 95 % interval of {family}" if family else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
     *others, last = units = find_units(difference, score)
     covered = [", ".join(others), last, "searches" if difference.over_searches else ""]
     over = " and ".join(filter(None, covered))
+    if is_short and "seeds" in units:
+        over = over.replace("seeds", count_runs(difference), 1)
     are_pooled = difference.two_way and is_perceptual(score.measure) and "people" not in units
     parts = [
         f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
         "for the pooled votes of these judges" if are_pooled else "",
-        count_runs(difference) if "seeds" in units else "",
+        count_runs(difference) if "seeds" in units and not is_short else "",
     ]
     if over != "seeds":  # the number of seeds says it
         parts[0] = f"{parts[0]} over {over}"
