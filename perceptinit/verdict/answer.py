@@ -106,7 +106,7 @@ def _claim(comparison: Comparison, score: ScoreComparison, main: Verdict, answer
         return NO_CLAIM
     if main.case in (Case.BARRED, Case.MISSING):
         return main.sentence.removesuffix(".")
-    if main.contrast.question == NOISE:
+    if main.contrast.question == NOISE and main.outcome is not Outcome.EQUIVALENT:
         return split_sentences(read_noise(score, main))[0].removesuffix(".")
     own = [v for v in answers if v.contrast.arm == main.contrast.arm]
     text = read_claim(comparison, score, main, find_structure(own))

@@ -93,6 +93,13 @@ def test_one_seed_and_an_unfinished_plan_have_an_answer(tmp_path):
     assert judge(alone).summary.answer == ("Only random has scores, so nothing is compared.",)
 
 
+def test_equal_arms_within_delta_are_not_called_undecided():
+    (folder,) = (path for path in PUBLISHED if path.name == "aa-few-pairs")
+    found = judge(folder).summary
+    assert found.answer[0].startswith("redrawn and random differ by less than 1 point")
+    assert found.caveats[0].startswith("Their difference has a standard deviation of 0.72 over seeds")
+
+
 def test_several_arms_are_in_two_sentences(tmp_path):
     values = {"random": 0.40, "a": 0.45, "b": 0.30, "c": 0.401}
     records = [
