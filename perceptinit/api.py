@@ -95,8 +95,8 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Scores, the answer for each arm, and the most important limit, in sentences."""
-        return "\n".join(self.judged.headline)
+        """The answer, what it does not say and, for a table, how it was read: a paragraph each."""
+        return "\n".join(self.judged.answer)
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each score, arm and contrast, unrounded, with shares in [0, 1]."""

@@ -135,6 +135,8 @@ def _problem(error: Mapping[str, Any], known: list[str], where: str) -> Problem:
         key = str(error["loc"][-1])
         guess = nearest(key, known)
         hint = f"; did you mean '{guess}'?" if guess else f"; known: {', '.join(known)}"
+        if key == "fit":
+            hint = ". It is a key of [backbone]"
         return Problem(place, f"unknown key{hint}")
     return Problem(place, _describe(error))
 

@@ -183,6 +183,11 @@ def shown(value: object, limit: int = 200) -> str:
     return f"{text[:half]}... ({len(text):,} characters) ...{text[-half:]}"
 
 
+def count(num: int, name: str) -> str:
+    """Return a number with a name in the singular or plural, such as `1 seed` or `1,000 steps`."""
+    return f"{num:,} {name}{'' if num == 1 else 's'}"
+
+
 def list_some(names: Sequence[str]) -> str:
     """Return the first three names, for use in a sentence: `a.png, b.png, c.png and 4 more`."""
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""

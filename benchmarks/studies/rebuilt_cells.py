@@ -183,7 +183,7 @@ def scores(experiment: Experiment, head: Row, rows: Sequence[Row]) -> Iterator[R
                 other = title.split()[1]
                 values = leads(final, experiment.final(other))
                 cells[title] = "" if arm in ("random", other) else between(values, unit="")
-            elif title.startswith("2AFC before"):
+            elif "2AFC before" in title:
                 moments = [experiment.stage_1(arm, f"2afc_val_{when}") for when in ("before", "after")]
                 cells[title] = ", ".join(f"{100 * np.mean(values):.1f}" for values in moments if values)
         yield [cells[title] for title in head]

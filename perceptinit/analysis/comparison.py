@@ -169,13 +169,13 @@ class ScoreComparison:
 
     @property
     def seen_in_words(self) -> str:
-        """Return the share of images seen in training as a clause; empty if not recorded."""
+        """Return whether training used the evaluated images, as a clause; empty if not recorded."""
         shares = [self.seen_in_stage_1[arm] for arm in self.taught]
         seen = None if None in shares else max(filter(None, shares), default=0.0)
         if seen is None:
             return ""
-        share = "none" if seen == 0 else "all" if seen == 1 else f"{100 * seen:.0f} %"
-        return f", {share} of its images seen in training"
+        share = "the same" if seen == 1 else f"{100 * seen:.0f} % of these"
+        return f", with {share} images" if seen else ", with other images"
 
     def number(self, value: float) -> str:
         return number(value, self.is_share, self.digits)
@@ -185,9 +185,12 @@ class ScoreComparison:
 
     def magnitude(self, gap: float) -> str:
         """Return the absolute value of a difference with its unit."""
+        if not self.is_share:
+            return f"{abs(gap):.{self.digits}f}"
         points = abs(100 * gap)
         decimals = ".1f" if points >= 0.05 or not points else ".1g"  # never "0.0" for a difference
-        return f"{points:{decimals}} points" if self.is_share else f"{abs(gap):.{self.digits}f}"
+        text = f"{points:{decimals}}"
+        return "1 point" if text == "1.0" else f"{text} points"
 
     def interval(self, difference: Estimate, between: str = " to ") -> str:
         return interval(difference, self.is_share, between, self.digits)

@@ -16,6 +16,7 @@ BATCHES = "batches"
 PRECISION = "precision"
 FIRST_WEIGHTS = "weights before stage 1"
 TEXT_TOWER = "text tower after stage 1"
+HASHED = (FIRST_WEIGHTS, TEXT_TOWER, BATCHES)  # values that say nothing to readers
 
 
 def find_unlike(runs: RunSet) -> Iterator[str]:
@@ -32,7 +33,10 @@ def find_unlike(runs: RunSet) -> Iterator[str]:
             if len(values) > 1:
                 for value, found in values.items():
                     arms.setdefault(value, {}).update(dict.fromkeys(found))
-        if arms:
+        if arms and name in HASHED:
+            groups = dict.fromkeys(", ".join([*found][:MAX_NAMED]) for found in arms.values())
+            yield f"{name} of {' and of '.join([*groups][:MAX_NAMED])}"
+        elif arms:
             yield f"{name} {' and '.join(starmap(_name_arms, arms.items()))}"
     for name, cells in runs.constants.items():
         arms = {}
@@ -67,8 +71,7 @@ def chosen_precision(record: Record) -> str:
 
 
 def _name_arms(value: str, arms: Iterable[str]) -> str:
-    short = value[:8] if len(value) == 64 else value  # a hash
-    return f"{short} ({', '.join([*arms][:MAX_NAMED])})"
+    return f"{value} ({', '.join([*arms][:MAX_NAMED])})"
 
 
 def find_other_versions(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:

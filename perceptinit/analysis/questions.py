@@ -237,7 +237,11 @@ NOISE = Question(
         Outcome.UNDECIDED: _NOISE_UNDECIDED,
     },
 )
-AGAINST = Question(key="against", text="Is it better than {}?")
+AGAINST = Question(
+    key="against",
+    text="Is it better than {}?",
+    readings={**_READINGS, Outcome.UNDECIDED: "{arm} against {reference} is undecided"},
+)
 AT_BEST = Question(key="at-best", text="Each at its best settings: is it better than {}?")
 TAUGHT = Question(
     key="taught",

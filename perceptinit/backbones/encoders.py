@@ -22,6 +22,7 @@ RGB = tuple[float, float, float]
 LOGIT_SCALE_START = math.log(1 / 0.07)
 # floats in 1 MiB, the size of a CPU core's cache
 CACHED_VALUES = 2**18
+MIN_IMAGE_SIZE = 8  # pixels
 MIN_CONTEXT = 3  # start token, a word, end token
 
 
@@ -214,5 +215,7 @@ def _encode_one(model: DualTower) -> None:
         )
     model.eval()
     size = model.image_size
+    if size < MIN_IMAGE_SIZE:
+        raise UsageError(f"image_size = {size} is too small to show anything. Set at least {MIN_IMAGE_SIZE}")
     model.encode_image(torch.zeros(1, 3, size, size))
     model.encode_text(torch.zeros(1, model.context_length, dtype=torch.int64))

@@ -57,6 +57,7 @@ At = Annotated[
         help="Compare at N samples seen, or all runs at their end. [default: the end, if it is the same]",
     ),
 ]
+All = Annotated[bool, typer.Option("--all", help="Print every score, contrast, limit and note.")]
 Delta = Annotated[
     float | None,
     typer.Option(

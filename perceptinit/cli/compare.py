@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from perceptinit.cli.common import (
+    All,
     At,
     Baseline,
     ColumnNames,
@@ -19,6 +21,7 @@ from perceptinit.cli.common import (
     RunsFolder,
     Texts,
     new_console,
+    print_warnings,
     table_options,
 )
 from perceptinit.errors import UsageError
@@ -58,6 +61,7 @@ def compare(
             "compare reads. [default: a table]",
         ),
     ] = None,
+    all_: All = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the conditions of each claim, instead of the table.")
     ] = False,
@@ -73,8 +77,9 @@ def compare(
         ),
     ] = False,
 ) -> None:
-    """Compare arms at equal samples seen: means, differences with 95 % intervals, and a verdict.
+    """Compare arms at equal samples seen: the answer, its limits, and the table of the primary score.
 
+    With --all, every score, contrast, limit and note is printed.
     A table of scores has the columns arm, seed, measure and value, or is an export of wandb or MLflow.
 
     Interrupted, failed and missing runs are listed and excluded from means. Exit code 1: nothing to compare;
@@ -88,10 +93,12 @@ def compare(
     Example: perceptinit compare results.csv --baseline random --delta 0.5
     """
     from perceptinit.analysis.compare import compare as compare_runs
-    from perceptinit.reports.formats import FORMATS, runs_table, when_text
-    from perceptinit.reports.tables import explain as explain_claims, rich_table
+    from perceptinit.reports.formats import runs_table, when_text
+    from perceptinit.reports.tables import explain as explain_claims
     from perceptinit.results.run_tables import load_results
+    from perceptinit.verdict.evidence import SMALL_DELTA
     from perceptinit.verdict.headline import Judged
+    from perceptinit.verdict.prospects import describe_small
     from perceptinit.verdict.when import find_when
 
     options = table_options(baseline, delta, columns, plan, direction)
@@ -103,20 +110,55 @@ def compare(
         typer.echo(runs_table(loaded), nl=False)
         return
     comparison = compare_runs(loaded, budget(at), baseline)
-    scores = comparison.matching(score or ())
     judged = Judged.of(comparison)
+    if delta and delta < SMALL_DELTA and comparison.primary and comparison.primary.is_share:
+        print_warnings([f"--delta: {describe_small(delta)}"])
     if when:
-        typer.echo(when_text(find_when(comparison, scores), format_ or "table"), nl=False)
+        found = find_when(comparison, comparison.matching(score or ()))
+        typer.echo(when_text(found, format_ or "table"), nl=False)
     elif explain:
         typer.echo("\n".join(explain_claims(judged)))
-    elif format_:
-        typer.echo(FORMATS[format_](judged, scores), nl=False)
     else:
-        new_console(markup=False).print(rich_table(judged, scores))
+        print_comparison(judged, format_, score or (), is_whole=all_)
     if not comparison.scores:
         raise typer.Exit(1)
     if exit_code:
         raise typer.Exit(find_exit_code(judged))
+
+
+def print_comparison(
+    judged: Judged,
+    form: str | None = None,
+    patterns: Sequence[str] = (),
+    *,
+    is_whole: bool = False,
+    more: str = "--all",
+) -> None:
+    """Print the answer with the table of the primary score, or everything.
+
+    Args:
+        judged: Comparison to print.
+        form: Format; None for the terminal.
+        patterns: Patterns of the scores to print.
+        is_whole: Whether everything is printed. Other formats than the terminal and Markdown always are.
+        more: How to see everything.
+    """
+    from perceptinit.reports.formats import FORMATS, markdown_answer
+    from perceptinit.reports.tables import rich_answer, rich_table
+
+    comparison = judged.comparison
+    is_short = not is_whole and form in (None, "markdown")
+    scores = comparison.matching(patterns)
+    if is_short and not patterns:
+        scores = [score for score in scores if score == comparison.primary]
+    if form is None:
+        shown = rich_answer(judged, scores, more) if is_short else rich_table(judged, scores)
+        new_console(markup=False).print(shown)
+        return
+    if form == "markdown" and not is_short:
+        typer.echo("\n\n".join([*judged.answer, ""]))
+    text = markdown_answer(judged, scores, more) if is_short else FORMATS[form](judged, scores)
+    typer.echo(text, nl=False)
 
 
 def find_exit_code(judged: Judged) -> int:

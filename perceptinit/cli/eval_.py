@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from perceptinit.cli.common import (
+    All,
     Device,
     Format,
     Texts,
     Workers,
-    new_console,
     print_warnings,
 )
 
@@ -64,6 +64,7 @@ def eval_(
         bool, typer.Option("--no-cache", help="Do not cache classifiers and embeddings.")
     ] = False,
     format_: Format = None,
+    all_: All = False,
 ) -> None:
     """Evaluate models: zero-shot, retrieval, human judgments and nearest neighbors.
 
@@ -87,29 +88,26 @@ def eval_(
     with divert_output(sys.stderr, 2):  # models and plug-ins may print
         found = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
     if not found.session.joint.rank and found.runs.runs:
-        _print(found, format_)
+        _print(found, format_, all_)
     if found.session.problems or not found.runs.runs:
         raise typer.Exit(1)
 
 
-def _print(found: Evaluation, form: str | None) -> None:
+def _print(found: Evaluation, form: str | None, is_whole: bool) -> None:
     """Print the comparison of the models or, as CSV, their scores, which `compare` reads."""
     from perceptinit.analysis.compare import compare
-    from perceptinit.reports.formats import FORMATS, json_table, runs_table
-    from perceptinit.reports.tables import rich_table
+    from perceptinit.cli.compare import print_comparison
+    from perceptinit.reports.formats import json_table, runs_table
     from perceptinit.verdict.headline import Judged
 
     if form == "csv":
         typer.echo(runs_table(found.runs), nl=False)
         return
     judged = Judged.of(compare(found.runs))
-    scores = judged.comparison.all_scores
-    if form is None:
-        new_console(markup=False).print(rich_table(judged, scores))
-    elif form == "json":
-        typer.echo(json_table(judged, scores, describe(found)), nl=False)
+    if form == "json":
+        typer.echo(json_table(judged, judged.comparison.all_scores, describe(found)), nl=False)
     else:
-        typer.echo(FORMATS[form](judged, scores), nl=False)
+        print_comparison(judged, form, is_whole=is_whole)
 
 
 def describe(found: Evaluation) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -177,15 +178,15 @@ def judge_cells(cells: Sequence[Cell]) -> Judged:
 
 
 def print_table(judged: Judged, root: Path, title: str = "") -> None:
-    """Print the table of scores and the folder of the runs."""
-    from perceptinit.reports.tables import rich_table
+    """Print the folder of the runs, then their answer and the table of the primary score."""
+    from perceptinit.cli.compare import print_comparison
 
     console = new_console(markup=False)
-    console.print()
+    console.print(f"\nRecords, weights and events: {root}", soft_wrap=True)
     if title:
         console.rule(title, align="left")
-    console.print(rich_table(judged, judged.comparison.matching(())))
-    console.print(f"Records, weights and events: {root}", soft_wrap=True)
+    console.print()
+    print_comparison(judged, more=f"perceptinit compare {shlex.quote(str(root))} --all")
 
 
 def run(

@@ -7,17 +7,19 @@ import typer
 from perceptinit.cli.common import new_console
 from perceptinit.cli.group import join_lines
 from perceptinit.errors import UsageError
-from perceptinit.registry import KINDS, unknown
+from perceptinit.registry import KINDS, Registry, unknown
 
 
 def show(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help="Kind, such as initializer.")],
-    name: Annotated[str, typer.Argument(help="Name (perceptinit list).")],
+    kind: Annotated[str, typer.Argument(help="Kind, such as initializer. It may be left out.")],
+    name: Annotated[str, typer.Argument(help="Name (perceptinit list).")] = "",
 ) -> None:
     """Show the documentation of a component, its recipe keys with defaults, and its plug-in.
 
-    Example: perceptinit show initializer triplet-hinge
+    Example: perceptinit show triplet-hinge
+
+    Example: perceptinit show pairs synthetic
     """
     from rich.markup import escape
     from rich.padding import Padding
@@ -25,6 +27,8 @@ def show(
     from perceptinit.components.building import PARTS
     from perceptinit.components.describe import describe
 
+    if not name:
+        kind, name = find_kind(ctx.obj.registry, kind), kind
     if kind not in KINDS:
         raise UsageError(unknown("no kind called", kind, KINDS))
     entry = ctx.obj.registry.get(kind, name)
@@ -43,3 +47,15 @@ def show(
             console.print(Padding(escape(join_lines(field.doc)), (0, 0, 0, 4)))
     for part in description.parts:
         console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {PARTS[part]}")
+
+
+def find_kind(registry: Registry, name: str) -> str:
+    """Return the only kind that has a component with a name; UsageError otherwise."""
+    if name in KINDS:
+        raise UsageError(f"show {name}: add a name. List them with: perceptinit list {name}")
+    kinds = [entry.kind for entry in registry.entries if entry.name == name]
+    if not kinds:
+        raise UsageError(unknown("no component called", name, [entry.name for entry in registry.entries]))
+    if len(kinds) > 1:
+        raise UsageError(f"several kinds have a component '{name}'. Add one: {', '.join(sorted(kinds))}")
+    return kinds[0]

@@ -1,6 +1,7 @@
 """`perceptinit validate`: all problems of a recipe, then its plan and cost."""
 
 import shlex
+from collections.abc import Iterable
 
 import typer
 
@@ -12,7 +13,7 @@ def validate(
     recipe: RecipeFile,
     set_: Overrides = None,
 ) -> None:
-    """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
+    """Check a recipe without running it: all problems, then arms, steps, memory and time on this machine.
 
     Exit code 2: the recipe is invalid. Exit code 1: data or files are missing, so it cannot run yet.
 
@@ -28,7 +29,7 @@ def validate(
         find_warnings,
         summarize_obstacles,
     )
-    from perceptinit.running.resources import HEADINGS, resource_lines, resource_rows
+    from perceptinit.running.resources import cost_lines, resource_lines, resource_table
     from perceptinit.running.tuning import find_same_data, tuning_lines
     from perceptinit.verdict.prospects import doubts, prospects
     from perceptinit.verdict.published import describe_published
@@ -36,29 +37,33 @@ def validate(
     loaded = load_recipe(recipe, set_ or ())
     if wrong := [*find_same_data(loaded), *find_untrained_text(loaded)]:
         raise RecipeError(wrong, loaded.source)
-    print_warnings((*loaded.warnings, *doubts(loaded)))
-    console = new_console(markup=False)
-    for line in plan_lines(loaded):
-        console.print(printable(line), soft_wrap=True)
-    console.print(new_table(HEADINGS, resource_rows(loaded), right=HEADINGS[1:]))
-    after = (resource_lines, describe_published, prospects, tuning_lines)
-    for line in (line for lines in after for line in lines(loaded)):
-        console.print(printable(line), soft_wrap=True)
     settings = [part for text in set_ or () for part in ("--set", text)]
+    obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
+    doubtful = [*loaded.warnings, *doubts(loaded)]
+    warnings = [] if obstacles else find_warnings(loaded)
+    print_warnings(doubtful)
+    plan = list(plan_lines(loaded))  # an error precedes all output
+    console = new_console(markup=False)
+
+    def show(lines: Iterable[str]) -> None:
+        for line in lines:
+            console.print(printable(line), soft_wrap=True)
+
+    if obstacles:
+        command = shlex.join(["perceptinit", "data", "download", str(recipe), *settings])
+        show(["The recipe is valid. Before it can run:"])
+        show(f"  {line}" for line in summarize_obstacles(loaded, obstacles, command))
+    else:
+        show(["Ready to run, with warnings." if warnings or doubtful else "Ready to run."])
+    show(f"warning: {problem}" for problem in warnings)
+    show(f"export: {line}" for line in filter(None, [find_refusal(loaded)]))
+    show(["", *plan])
+    headings, rows = resource_table(loaded)
+    console.print(new_table(headings, rows, right=headings[1:]))
+    for lines in (cost_lines, resource_lines, describe_published, prospects, tuning_lines):
+        show(lines(loaded))
     if any(hasattr(spec.config, "path") or hasattr(spec.config, "root") for spec in find_judgments(loaded)):
         decode = shlex.join(["perceptinit", "data", "check", str(recipe), *settings])
-        console.print(f"Images were not decoded. To check the images of judgments: {decode}", soft_wrap=True)
-    if refusal := find_refusal(loaded):
-        console.print(f"export: {printable(refusal)}", soft_wrap=True)
-    obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
-    if not obstacles:
-        warnings = find_warnings(loaded)
-        for problem in warnings:
-            console.print(f"warning: {printable(str(problem))}", soft_wrap=True)
-        console.print("Ready to run, with warnings." if warnings else "Ready to run.")
-        return
-    console.print("The recipe is valid. Before it can run:")
-    command = shlex.join(["perceptinit", "data", "download", str(recipe), *settings])
-    for line in summarize_obstacles(loaded, obstacles, command):
-        console.print(f"  {printable(line)}", soft_wrap=True)
-    raise typer.Exit(1)
+        show([f"Images were not decoded. To check the images of judgments: {decode}"])
+    if obstacles:
+        raise typer.Exit(1)

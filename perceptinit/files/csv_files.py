@@ -13,6 +13,7 @@ from perceptinit.errors import DataError, shown
 from perceptinit.files.columns import row_error
 from perceptinit.files.reading import open_regular
 
+ARRAYS = (".npy", ".npz", ".mat")
 SEPARATORS = ",;\t"
 
 
@@ -48,6 +49,8 @@ def read_csv(
             return _parse(path, file, separator, columns, has_header)
     # TypeError: an invalid separator
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, csv.Error) as error:
+        if path.suffix in ARRAYS:
+            raise DataError(f'{path}: a matrix, not a table. Set use = "rdm" to read it') from error
         if isinstance(error, UnicodeDecodeError) or "invalid UTF8" in str(error):
             raise DataError(f"{path}: not UTF-8 text. Save it as CSV UTF-8") from error
         raise DataError(f"{shown(path)}: not a readable CSV file ({shown(error)})") from error
@@ -71,7 +74,7 @@ def _parse(
     names = first_row if has_header else list(map(str, range(len(first_row))))
     if not any(names):
         raise DataError(
-            f"{path}: {'no header in the first row. Name the columns' if has_header else 'empty'}"
+            f"{path}: {'empty, so there is no header. Name the columns in row 1' if has_header else 'empty'}"
         )
     if columns is not None:
         check_columns(path, names, columns)

@@ -60,5 +60,5 @@ def describe_crops(shares: Sequence[float]) -> str:
     return (
         f"{len(cut):,} of {len(shares):,} images ({len(cut) / len(shares):.1%}) are not square: the default "
         f"center crop removes a median of {np.median(cut):.1%} of their area, at most {max(cut):.1%}. "
-        'Set fit = "squash" or "pad" to retain all of it'
+        'Set [backbone] fit = "squash" or "pad" to retain all of it'
     )

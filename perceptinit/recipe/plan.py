@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from perceptinit.components.building import Spec, build_model, find_model_parts
-from perceptinit.errors import Problem, RecipeError, message_of
+from perceptinit.errors import Problem, RecipeError, count, message_of
 from perceptinit.protocols import HasPlan
 from perceptinit.recipe.recipe import Arm, Recipe
 from perceptinit.types import StagePlan
@@ -22,8 +22,6 @@ BYTES_PER_PARAMETER = 16
 USABLE_SHARE = 0.85
 # decoding and cropping a JPEG of 59 KB to 224 pixels on one core (docs/performance.md)
 DECODE_SECONDS = 0.84e-3
-# rough sustained rates for estimating hours: fp32 on one CPU core, bf16 on one H100 at 40 % of its peak
-RATES = {"2 CPU cores at 80 GFLOP/s each": 160e9, "one H100 at 400 TFLOP/s": 400e12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,46 +71,31 @@ def _tower_cost(tower: Any, encode: Any, inputs: torch.Tensor) -> tuple[int, flo
 
 def plan_lines(recipe: Recipe) -> Iterator[str]:
     """Yield the plan as lines of text."""
-    runs = len(recipe.arms) * len(recipe.seeds)
+    arms = count(len(recipe.arms), "arm")
+    seeds = count(len(recipe.seeds), "seed")
+    runs = count(len(recipe.arms) * len(recipe.seeds), "run")
     yield f"{recipe.name}: {recipe.summary}".rstrip(": ")
-    yield f"{len(recipe.arms)} arms x {len(recipe.seeds)} seeds = {runs} runs; baseline '{recipe.baseline}'"
+    yield f"{arms} x {seeds} = {runs}; baseline '{recipe.baseline}'"
     cost = model_cost(recipe)
-    millions = cost.num_text_parameters / 1e6
     texts = "no text tower"
-    if millions:
+    if cost.num_text_parameters:
+        millions = cost.num_text_parameters / 1e6
         texts = f"text tower {millions:.1f} M, {cost.text_flops / 1e9:.2f} GFLOP (full context)"
     yield (
         f"{recipe.backbone.name}: image tower {cost.num_image_parameters / 1e6:.1f} M parameters, "
-        f"{cost.image_flops / 1e9:.2f} GFLOP; {texts}"
+        f"{cost.image_flops / 1e9:.2f} GFLOP{f'; {texts}' if recipe.pretrain else ''}"
     )
-    total = 0.0
-    is_complete = True
     for arm in recipe.arms:
         yield f"arm {arm.name}{': ' + arm.summary if arm.summary else ''}"
         yield f"  {recipe.difference(arm)}"
         stages = list_stages(recipe, arm)
         for name, spec in stages:
-            plan = stage_plan(spec)
-            flops = (plan.num_images or 0) * cost.image_flops + plan.num_texts * cost.text_flops
-            total += TRAINING_FACTOR * flops * len(recipe.seeds)
-            is_complete &= plan.steps is not None
-            on, rate = next(iter(RATES.items()))
-            time = f"; {_describe_time(TRAINING_FACTOR * flops, rate)} on {on}" if flops else ""
-            yield f"  {name} {spec.name}: {_describe_stage(plan)}{time}"
+            yield f"  {name} {spec.name}: {_describe_stage(stage_plan(spec))}"
         if not stages:
             yield "  no stages, only evaluation"
     for slot in recipe.evals:
         every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"
         yield f"eval {slot.spec.name} every {every}{_describe_measurement(stage_plan(slot.spec), cost)}"
-    per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops) / 1e9
-    unit = "per pair at full context" if cost.num_text_parameters else "per image"
-    yield f"a training step costs {per_pair:.3g} GFLOP {unit}"
-    if not total:
-        yield "training cost: unknown until the data is available"
-        return
-    yield f"training cost{'' if is_complete else ' (known stages only)'}: {total / 1e15:.3g} PFLOP"
-    for name, rate in RATES.items():
-        yield f"  {_describe_time(total, rate)} on {name}"
 
 
 def list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
@@ -136,8 +119,8 @@ def stage_plan(spec: Spec) -> StagePlan:
 def _describe_stage(plan: StagePlan) -> str:
     if plan.steps is None:
         return plan.note or "steps unknown until the data is available"
-    steps = f"{plan.steps:,} steps" if plan.steps else "no training"
-    images = f"{plan.num_images:,} images" if plan.num_images else ""
+    steps = count(plan.steps, "step") if plan.steps else "no training"
+    images = count(plan.num_images, "image") if plan.num_images else ""
     return ", ".join(filter(None, [steps, images, plan.note]))
 
 
@@ -146,11 +129,4 @@ def _describe_measurement(plan: StagePlan, cost: ModelCost) -> str:
     if not plan.num_images:
         return ""
     petaflops = plan.num_images * cost.image_flops / 1e15
-    return f": {plan.num_images:,} images, {plan.note}; {petaflops:.3g} PFLOP each time"
-
-
-def _describe_time(flops: float, rate: float) -> str:
-    seconds = flops / rate
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
+    return f": {count(plan.num_images, 'image')}, {plan.note}; {petaflops:.3g} PFLOP each time"

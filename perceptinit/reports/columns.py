@@ -7,19 +7,19 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Self
 
 from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, ScoreComparison
 from perceptinit.analysis.numbers import counts, number
-from perceptinit.reports.stages import held_out_accuracy
-from perceptinit.results.measures import measure_title
+from perceptinit.reports.stages import find_split, held_out_accuracy
+from perceptinit.results.measures import is_perceptual, measure_title
 from perceptinit.verdict.verdict import can_be_derived_from
 
 BESIDE = "the same judgments by"
 TO_CEILING = "to people"
 FORMULAS = tuple("=+-@＝＋－＠")  # first characters, also of full width, which East Asian spreadsheets read
-HELD_OUT_TITLE = "2AFC before, after stage 1"
 
 
 def _relative(score: ScoreComparison, difference: Difference) -> str:
@@ -136,15 +136,29 @@ class ScoreTable:
         bodies = []
         for score in scores:
             rows = [(arm.arm, cells(comparison, score, arm)) for arm in score.arms]
-            bodies.append((score, page_note(score), rows))
+            bodies.append((score, page_note(comparison, score), rows))
         return cls(headings(comparison), bodies)
 
 
 def last_headings(comparison: Comparison) -> list[str]:
     """Return the headings for `last_cells`."""
+    held_out = held_out_title(comparison)
+    return [*([held_out] if held_out else []), comparison.runs.source.words.replicates]
+
+
+def held_out_title(comparison: Comparison) -> str:
+    """Return the heading of 2AFC on the held-out split of stage 1; empty if no arm reports it."""
     is_reported = any(held_out_accuracy(comparison.runs).values())
-    replicates = comparison.runs.source.words.replicates
-    return [HELD_OUT_TITLE, replicates] if is_reported else [replicates]
+    return f"{find_split(comparison.runs)} 2AFC before, after stage 1" if is_reported else ""
+
+
+def _describe_split(comparison: Comparison, score: ScoreComparison) -> str:
+    """Return the split of a score on judgments, where stage 1 reports another one; empty otherwise."""
+    if not is_perceptual(score.measure) or not held_out_title(comparison):
+        return ""
+    tables = chain(*(comparison.runs.resolved(arm).get("eval", ()) for arm in comparison.runs.arms))
+    splits = {table.get("split") or "test" for table in tables if "judgments" in table}
+    return f"{splits.pop()} judgments" if len(splits) == 1 else ""
 
 
 def _level(comparison: Comparison, reference: str) -> str:
@@ -163,7 +177,7 @@ def last_cells(comparison: Comparison, arm: ArmScore) -> list[str]:
     """Return held-out 2AFC before and after stage 1, if any arm reports it, and the number of seeds."""
     num = arm.value.num if arm.is_mean and arm.value else len(arm.by_seed)
     cells = [f"{num} of {num + len(arm.missing)}"]
-    if HELD_OUT_TITLE in last_headings(comparison):
+    if held_out_title(comparison):
         values = held_out_accuracy(comparison.runs)[arm.arm] or ()
         cells.insert(0, ", ".join(number(value, is_share=True) for value in values))
     return cells
@@ -212,8 +226,9 @@ def title(comparison: Comparison, score: ScoreComparison) -> str:
     seen = f"{num} {unit}" if unit else ""
     if not score.is_pretrained:
         seen = "without pretraining"
+    split = _describe_split(comparison, score)
     lower = "" if score.higher_is_better else LOWER
-    notes = [*_fact_notes(score), seen, trained_on(score), score.incomplete, lower]
+    notes = [split, *_fact_notes(score), seen, trained_on(score), score.incomplete, lower]
     text = ", ".join(filter(None, notes))
     return f"{score.name} ({text})" if text else score.name
 
@@ -227,11 +242,12 @@ def list_statistics(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
-def page_note(score: ScoreComparison) -> str:
+def page_note(comparison: Comparison, score: ScoreComparison) -> str:
     """Return the note on a score for the page."""
     baselines = baselines_in_words(score)
     notes = [
         measure_title(score.measure),
+        _describe_split(comparison, score),
         *_fact_notes(score),
         trained_on(score),
         score.incomplete,
@@ -257,7 +273,7 @@ def _fact_notes(score: ScoreComparison) -> list[str]:
 def trained_on(score: ScoreComparison) -> str:
     """Return a note on arms that were trained on the task of a score, or an empty string."""
     arms = " and ".join(sorted(score.taught))
-    return f"trained on by {arms}{score.seen_in_words}" if arms else ""
+    return f"the task of stage 1 in {arms}{score.seen_in_words}" if arms else ""
 
 
 def baselines_in_words(score: ScoreComparison) -> str:

@@ -23,7 +23,7 @@ from perceptinit.reports.columns import (
     trained_on,
 )
 from perceptinit.reports.stages import held_out_accuracy
-from perceptinit.reports.tables import reading_aids, sets_lines
+from perceptinit.reports.tables import describe_rest, reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
 from perceptinit.results.run_tables import COLUMNS as COLUMNS_OF_RUNS, list_rows
 from perceptinit.results.runs import RunSet
@@ -37,7 +37,7 @@ ANSWER = ("outcome", "case", "sentence")
 
 
 def markdown_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
-    """Return the verdict, the table in GitHub Markdown, and problems and notes as a list."""
+    """Return all sentences, the table in GitHub Markdown, and problems and notes as a list."""
     comparison = judged.comparison
     titles = headings(comparison)
     rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
@@ -49,6 +49,21 @@ def markdown_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
     verdict = [f"* {to_markdown(sentence)}" for sentence in judged.sentences]
     table = markdown_rows(["score", "arm", *titles], rows, 2, notes)
     return "\n".join([*verdict, "", table])
+
+
+def markdown_answer(judged: Judged, scores: Sequence[ScoreComparison], more: str) -> str:
+    """Return the answer, the table of the given scores in GitHub Markdown, and what else there is.
+
+    Args:
+        judged: Comparison to show.
+        scores: Scores to show, such as the primary one.
+        more: How to see the rest.
+    """
+    comparison = judged.comparison
+    titles = headings(comparison)
+    rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
+    table = markdown_rows(["score", "arm", *titles], rows, 2, [describe_rest(judged, scores, more)])
+    return "\n\n".join([*judged.answer, table])
 
 
 def markdown_rows(

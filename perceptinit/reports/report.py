@@ -36,6 +36,7 @@ from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
 from perceptinit.reports.tables import find_pairing, sets_lines
 from perceptinit.reports.tuning import tuning_section
+from perceptinit.results.table_reading import write_seeds
 from perceptinit.verdict.headline import NOTHING, Judged
 from perceptinit.verdict.plan_text import plan_text
 from perceptinit.verdict.verdict import find_units
@@ -183,7 +184,7 @@ def render_template(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"paragraphs": split_paragraphs, "thousands": "{:,}".format}
+    environment.filters |= {"paragraphs": split_paragraphs, "seeds": write_seeds, "thousands": "{:,}".format}
     style = resources.files("perceptinit.reports").joinpath("templates/report.css")
     css = style.read_text("utf-8")
     return environment.get_template(template).render(version=__version__, css=css, **values)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
@@ -14,6 +13,7 @@ from perceptinit.analysis.at_best import settings_lines
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.reports import columns
 from perceptinit.reports.columns import cells, each_arm, find_references
+from perceptinit.reports.stages import find_split
 from perceptinit.verdict.headline import Judged
 
 ANY_WIDTH = 100_000  # in characters, wider than any table
@@ -21,7 +21,7 @@ READ_ME = (
     "Differences are {how}, with the interval that decides: 95 %, {test}, over {over}; shares in percent and "
     "points."
 )
-STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in percent."
+STAGE_ONE = "{split} 2AFC before and after stage 1 is agreement with held-out judgments, in percent."
 TO_PEOPLE = (
     "% to people: part of the way from chance to the upper, and to the lower end of the human ceiling."
 )
@@ -29,9 +29,10 @@ SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
 def rich_table(judged: Judged, scores: Sequence[ScoreComparison]) -> Group:
-    """Return a table per score that fits the terminal, followed by the verdict and problems."""
+    """Return the answer, a table per score that fits the terminal, all sentences and problems."""
     comparison = judged.comparison
-    parts: list[Any] = [Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": "))]
+    parts: list[Any] = list(map(Text, [*judged.answer, ""]))
+    parts.append(Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": ")))
     # align columns across the tables of shares; longer cells fold
     shares = [score for score in scores if score.is_share]
     rows = [cells(comparison, score, arm) for score, arm in each_arm(shares)]
@@ -44,6 +45,31 @@ def rich_table(judged: Judged, scores: Sequence[ScoreComparison]) -> Group:
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in reading_aids(comparison)]
     return Group(*parts)
+
+
+def rich_answer(judged: Judged, scores: Sequence[ScoreComparison], more: str) -> Group:
+    """Return the answer, the table of each given score, and a line on what else there is.
+
+    Args:
+        judged: Comparison to show.
+        scores: Scores to show, such as the primary one.
+        more: How to see the rest.
+    """
+    comparison = judged.comparison
+    first, *others = judged.answer
+    parts: list[Any] = [Text(first, style="bold"), *map(Text, others)]
+    for score in scores:
+        parts += [Text(""), Text(columns.title(comparison, score))]
+        parts.append(_FirstThatFits((_wide(comparison, score, (), True), _long(comparison, score, True))))
+    return Group(*parts, Text(describe_rest(judged, scores, more), style="dim"))
+
+
+def describe_rest(judged: Judged, scores: Sequence[ScoreComparison], more: str) -> str:
+    """Return a line on what `--all` adds to the answer and the given scores."""
+    num_others = len(judged.comparison.all_scores) - len(scores)
+    num_sentences = len(judged.sentences) + len(judged.comparison.problems)
+    others = f"{num_others} other score{'s' if num_others > 1 else ''}, " if num_others > 0 else ""
+    return f"More ({others}{num_sentences} sentence{'s' if num_sentences > 1 else ''}): {more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,44 +86,69 @@ class _FirstThatFits:
         yield next(fitting, self.tables[-1])
 
 
-def _table(comparison: Comparison, score: ScoreComparison, others: Iterable[Column]) -> Table:
+def _table(
+    comparison: Comparison, score: ScoreComparison, others: Iterable[Column], is_short: bool = False
+) -> Table:
+    """Return a table without rows. A short one has no title and no empty lines."""
     arm = Column("arm", min_width=max(map(len, comparison.runs.arms)))
-    title = columns.title(comparison, score)
-    return Table(arm, *others, box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    title = None if is_short else columns.title(comparison, score)
+    return Table(
+        arm,
+        *others,
+        box=SIMPLE_HEAD,
+        title=title,
+        title_justify="left",
+        pad_edge=False,
+        show_edge=not is_short,
+    )
 
 
-def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int]) -> Table:
-    """Return a table with a row per arm and a column per reference."""
-    headings = zip_longest(columns.headings(comparison), widths)
-    others = [Column(text, justify="right", min_width=least, overflow="fold") for text, least in headings]
-    table = _table(comparison, score, others)
+def _wide(
+    comparison: Comparison, score: ScoreComparison, widths: Sequence[int], is_short: bool = False
+) -> Table:
+    """Return a table with a row per arm and a column per reference.
+
+    A short one lacks held-out 2AFC of stage 1 and does not fold cells.
+    """
+    headings = columns.headings(comparison)
+    left_out = columns.held_out_title(comparison) if is_short else ""
+    kept = [k for k, heading in enumerate(headings) if heading != left_out]
+    least = [*widths, *[0] * len(headings)]
+    others = [
+        Column(headings[k], justify="right", min_width=least[k], overflow="fold", no_wrap=is_short)
+        for k in kept
+    ]
+    table = _table(comparison, score, others, is_short)
     for arm in score.arms:
-        table.add_row(arm.arm, *cells(comparison, score, arm))
+        values = cells(comparison, score, arm)
+        table.add_row(arm.arm, *(values[k] for k in kept))
     return table
 
 
-def _long(comparison: Comparison, score: ScoreComparison) -> Table:
+def _long(comparison: Comparison, score: ScoreComparison, is_short: bool = False) -> Table:
     """Return a table with a row per difference, whose width does not depend on the number of arms.
 
     Held-out 2AFC of stage 1 is below the table, because intervals need its space.
     """
     words = comparison.runs.source.words
-    headings = (words.mean, words.replicates, "vs", "[95 %]")
+    has_seeds = not is_short or any(arm.missing for arm in score.arms)
+    headings = (words.mean, *([words.replicates] if has_seeds else []), "vs", "[95 %]")
     others = [Column(text, justify="left" if text == "vs" else "right", overflow="fold") for text in headings]
-    table = _table(comparison, score, others)
+    table = _table(comparison, score, others, is_short)
     learned: list[str] = []
     for arm in score.arms:
         num = len(find_references(comparison))
         mean, *differences = cells(comparison, score, arm)[: num + 1]
         *held_out, seeds = columns.last_cells(comparison, arm)
         learned += [f"{arm.arm} {text}" for text in held_out if text]
+        first = (arm.arm, mean, *([seeds] if has_seeds else []))
         pairs = zip(find_references(comparison), differences, strict=True)
         shown = [pair for pair in pairs if pair[1]]
-        table.add_row(arm.arm, mean, seeds, *(shown[0] if shown else ("", "")))
+        table.add_row(*first, *(shown[0] if shown else ("", "")))
         for reference, difference in shown[1:]:
-            table.add_row("", "", "", reference, difference)
-    if learned:
-        table.caption = f"{columns.HELD_OUT_TITLE}: {'; '.join(learned)}"
+            table.add_row(*("" for _ in first), reference, difference)
+    if learned and not is_short:
+        table.caption = f"{columns.held_out_title(comparison)}: {'; '.join(learned)}"
         table.caption_justify = "left"
     return table
 
@@ -106,7 +157,8 @@ def reading_aids(comparison: Comparison) -> list[str]:
     """Return descriptions of the arms, a note on simulated data, and an explanation of the numbers."""
     runs = comparison.runs
     simulated = [SIMULATED] if runs.is_simulated else []
-    stage_one = [STAGE_ONE] if columns.HELD_OUT_TITLE in columns.headings(comparison) else []
+    split = find_split(runs)
+    stage_one = [STAGE_ONE.format(split=split)] if split else []
     is_judged = any(s.rule.one_run_decides and s.facts["ceiling"] for s in comparison.scores)
     people = [TO_PEOPLE] if is_judged else []
     spread = runs.source.words.spread

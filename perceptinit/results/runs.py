@@ -20,6 +20,7 @@ from perceptinit.types import Items
 
 Record = dict[str, Any]
 # suffixes of the output folders of tuning trials, and of runs at the best settings
+GIVE_RUNS = "Give a folder of runs, such as runs/quickstart"
 TRIALS = "-trials"
 BEST = "-best"
 _SEED_FOLDER = re.compile(r"seed\d+")
@@ -224,7 +225,7 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
         for run in _find_missing(plan, roots):
             found.setdefault(run.folder.resolve(), run)
     if not found:
-        raise UsageError(f"{', '.join(map(str, roots))}: no runs found (no record.json)")
+        raise UsageError(f"{', '.join(map(str, roots))}: no runs found (no record.json). {GIVE_RUNS}")
     return _build_set(list(found.values()), planned)
 
 
@@ -243,7 +244,7 @@ def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[Ru
             tuned = [folder.with_name(folder.name + end) for end in (TRIALS, BEST)]
             roots.update(dict.fromkeys([root, *(place for place in tuned if place.is_dir())]))
     if not roots:
-        raise UsageError(f"{', '.join(map(str, paths))}: no runs found (no record.json)")
+        raise UsageError(f"{', '.join(map(str, paths))}: no runs found (no record.json). {GIVE_RUNS}")
     return [load_runs([root], out) for root in roots]
 
 
@@ -264,7 +265,7 @@ def _find_folders(root: Path, may_be_absent: bool = False) -> list[Path]:
         return started or [root / arm / f"seed{seed}" for arm, seed in find_submitted(root)]
     if may_be_absent:
         return []
-    raise UsageError(f"{root}: no such folder. Give a folder of runs, such as runs/quickstart")
+    raise UsageError(f"{root}: no such folder. {GIVE_RUNS}")
 
 
 def load_run(folder: Path) -> LoadedRun:

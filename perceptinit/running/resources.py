@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from perceptinit.components.building import Spec
+from perceptinit.compute.devices import choose_device, usable_cores
 from perceptinit.compute.optim import Precision
+from perceptinit.errors import count
 from perceptinit.recipe.plan import (
     DECODE_SECONDS,
-    RATES,
     TRAINING_FACTOR,
     ModelCost,
     list_stages,
@@ -20,26 +21,40 @@ from perceptinit.recipe.plan import (
     stage_plan,
 )
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.results.measures import readable_seconds
 from perceptinit.running.memory import GB, ON_GPU, StageMemory, Traced, Tracer
 from perceptinit.running.readiness import find_needs
 from perceptinit.types import StagePlan
 
-HEADINGS = ("stage", "steps", "images", "memory", "micro_batch for 24, 40, 80 GB", "hours")
+HEADINGS = ("stage", "steps", "images")
+OF_GPU = ("memory", "micro_batch for 24, 40, 80 GB", "hours")  # headings where GPUs matter
 CARDS_GB = (24, 40, 80)
-RATE = 400e12  # FLOP/s
-HOUR_ON_CPU = 3600 * min(RATES.values())  # FLOP
+# rough sustained rates in FLOP/s: bf16 on one H100 at 40 % of its peak, and fp32 on one CPU core
+RATE = 400e12
+CORE_RATE = 80e9
+LONG_SECONDS = 3600  # of training on this CPU, after which other devices matter
+MOST_SECONDS = 100 * 3600  # longer times are in days
+
+
+def resource_table(recipe: Recipe) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headings, and a row for each distinct stage of one run, with GPU figures where they matter."""
+    rows = resource_rows(recipe)
+    if needs_gpu(recipe):
+        return (*HEADINGS, *OF_GPU), [row[:-1] for row in rows]
+    on = f"time on {count(usable_cores(), 'CPU core')}"
+    return (*HEADINGS, on), [(*row[: len(HEADINGS)], row[-1]) for row in rows]
 
 
 def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str, ...]]:
-    """Return the columns `HEADINGS` of each distinct stage, for one GPU.
+    """Return the columns `HEADINGS` and `OF_GPU` of each distinct stage on one GPU, and the time on this CPU.
 
-    Memory is empty without a GPU, for stages that take at most an hour on a CPU.
+    Memory is empty without a GPU, for stages that take at most an hour on this CPU.
 
     Args:
         recipe: The recipe.
         has_gpu: Whether stages run on a GPU; None if this machine has one.
     """
-    is_on_gpu = torch.cuda.is_available() if has_gpu is None else has_gpu
+    is_on_gpu = choose_device("auto") == "cuda" if has_gpu is None else has_gpu
     cost = model_cost(recipe)
     tracer = cache(partial(Tracer, recipe))
     trace = cache(lambda precision, tower: getattr(tracer(precision), tower)())
@@ -51,10 +66,19 @@ def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str
             if key not in found:
                 plan = stage_plan(spec)
                 flops = (plan.num_images or 0) * cost.image_flops + plan.num_texts * cost.text_flops
-                is_shown = plan.steps and (is_on_gpu or TRAINING_FACTOR * flops > HOUR_ON_CPU)
+                is_shown = plan.steps and (is_on_gpu or _cpu_seconds(flops) > LONG_SECONDS)
                 memory = _trace_memory(recipe, spec, plan, cost, tracer, trace) if is_shown else None
                 found[key] = (title, *_row(spec, plan, flops, memory))
     return list(found.values())
+
+
+def _cpu_seconds(flops: float) -> float:
+    """Return the seconds of a stage on the cores of this machine; flops: of its forward passes."""
+    return TRAINING_FACTOR * flops / (CORE_RATE * usable_cores())
+
+
+def _write_seconds(seconds: float) -> str:
+    return readable_seconds(seconds) if seconds < MOST_SECONDS else f"{seconds / 86400:,.0f} days"
 
 
 def _trace_memory(
@@ -85,9 +109,52 @@ def _trace_memory(
     )
 
 
+def _find_flops(recipe: Recipe) -> tuple[float, bool]:
+    """Return the FLOPs of training all runs, and whether they are known for each stage."""
+    cost = model_cost(recipe)
+    plans = [stage_plan(spec) for arm in recipe.arms for _, spec in list_stages(recipe, arm)]
+    flops = sum((p.num_images or 0) * cost.image_flops + p.num_texts * cost.text_flops for p in plans)
+    return TRAINING_FACTOR * flops * len(recipe.seeds), all(plan.steps is not None for plan in plans)
+
+
+def needs_gpu(recipe: Recipe) -> bool:
+    """Return whether figures of GPUs matter: this machine has one, or training takes long on its cores."""
+    flops, is_complete = _find_flops(recipe)
+    is_long = flops / (CORE_RATE * usable_cores()) > LONG_SECONDS
+    return choose_device("auto") == "cuda" or is_long or (not is_complete and recipe.pretrain is not None)
+
+
+def cost_lines(recipe: Recipe) -> Iterator[str]:
+    """Yield the time of training all runs on the device of this machine, and on others where they matter."""
+    flops, is_complete = _find_flops(recipe)
+    if not flops:
+        yield "training time: unknown until the data is available" if not is_complete else "no training"
+        return
+    known = "" if is_complete else " (known stages only)"
+    num_cores = usable_cores()
+    has_gpu = choose_device("auto") == "cuda"
+    if not has_gpu:
+        cores = (
+            f"{count(num_cores, 'CPU core')} at {CORE_RATE / 1e9:g} GFLOP/s{' each' if num_cores > 1 else ''}"
+        )
+        time = _write_seconds(flops / (CORE_RATE * num_cores))
+        yield f"training time{known}: about {time} on {cores}, without data and evaluation"
+    if not needs_gpu(recipe):
+        return
+    found = f", for {torch.cuda.get_device_name()} only as a guide" if has_gpu else ""
+    yield f"training time{known}: {readable_seconds(flops / RATE)} on one H100 at 400 TFLOP/s{found}"
+    cost = model_cost(recipe)
+    per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops)
+    if recipe.pretrain:
+        unit = "pair at full context" if cost.num_text_parameters else "image"
+        yield f"training cost{known}: {flops / 1e15:.3g} PFLOP; {per_pair / 1e9:.3g} GFLOP per {unit}"
+        cores = f"{RATE * DECODE_SECONDS / per_pair:,.1f} CPU cores decode JPEGs of 59 KB as fast"
+        yield f"memory and hours: one run on one H100 at 40 % of its peak in bf16. {cores}"
+
+
 def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) -> tuple[str, ...]:
     if not plan.steps or not plan.num_images:
-        return ("0" if plan.steps == 0 else "unknown", "", "", "", "")
+        return ("0" if plan.steps == 0 else "unknown", "", "", "", "", "")
     limits = ""
     if memory and hasattr(spec.config, "micro_batch"):
         limits = ", ".join(_limit(replace(memory, memory_gb=card)) for card in CARDS_GB)
@@ -98,6 +165,7 @@ def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) 
         f"{memory.total_bytes(memory.micro_batch) / GB:.1f} GB" if memory else "",
         limits,
         f"{num_passes * flops / RATE / 3600:.1f}",
+        _write_seconds(num_passes * flops / CORE_RATE / usable_cores()),
     )
 
 
@@ -107,11 +175,8 @@ def _limit(memory: StageMemory) -> str:
 
 
 def resource_lines(recipe: Recipe) -> Iterator[str]:
-    """Yield the assumptions of the table, and the decoding cores, disk and power of a recipe."""
+    """Yield the disk and power of a recipe."""
     cost = model_cost(recipe)
-    cores = RATE * DECODE_SECONDS / (TRAINING_FACTOR * (cost.image_flops + cost.text_flops))
-    decoding = f". {cores:,.1f} CPU cores decode JPEGs of 59 KB as fast" if recipe.pretrain else ""
-    yield f"memory and hours: one run on one H100 at 400 TFLOP/s, 40 % of its peak in bf16{decoding}"
     weights = len(recipe.arms) * len(recipe.seeds) * 4 * (cost.num_parameters + cost.num_image_parameters)
     state = recipe.checkpoint.keep * 12 * cost.num_parameters
     needs = find_needs(recipe)

@@ -77,4 +77,5 @@ def _find_makers(recipe: Recipe) -> list[tuple[str, Callable[[], Tracker]]]:
         return [(spec.name, spec.build) for spec in recipe.tracks]
     registry = recipe.plugins.registry
     classes: dict[str, Any] = {n: registry.get("tracker", n).load() for n in DEFAULT_TRACKERS}
-    return [(name, partial(cls, cls.Config())) for name, cls in classes.items()]
+    settings = {"console": {"primary": recipe.verdict.primary}}
+    return [(name, partial(cls, cls.Config(**settings.get(name, {})))) for name, cls in classes.items()]

@@ -157,9 +157,12 @@ class Contract:
 
     def test_every_key_and_the_class_are_documented(self) -> None:
         doc = inspect.getdoc(self.component) or ""
-        self.must(len(doc) >= 10, "it needs a docstring, which `perceptinit show` prints")
+        self.must(bool(doc), "it needs a docstring, which `perceptinit show` prints")
+        self.must(len(doc) >= 10, f"its docstring is too short: {doc!r}. State what the component does")
         for field in fields_of(class_nodes(self.component.Config)):  # type: ignore[attr-defined]
-            self.must(len(field.doc) >= 10, f"Config.{field.name} needs a string under it: effect and unit")
+            self.must(bool(field.doc), f"Config.{field.name} needs a string under it: effect and unit")
+            short = f"the string under Config.{field.name} is too short: {field.doc!r}. State effect and unit"
+            self.must(len(field.doc) >= 10, short)
 
     def test_methods_take_the_arguments_of_the_protocol(self) -> None:
         for name, method in _methods(self.protocol):

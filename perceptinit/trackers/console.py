@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from perceptinit.progress import Bars
-from perceptinit.results.measures import is_diagnostic, rank, readable_seconds, split_name
+from perceptinit.results.measures import is_diagnostic, is_share, rank, readable_seconds, split_name
 from perceptinit.types import Event, RunContext, Score
 
 State = Literal["waiting", "running", "finished", "kept", "interrupted", "failed"]
@@ -34,7 +34,6 @@ class Stage:
     Attributes:
         name: Name of the stage, empty between stages.
         begin: Start of the stage in seconds since the epoch, like all times here.
-        last_line: Time of the last printed line.
         total_steps: Steps of the stage, None if unknown.
         step: Steps done.
         first: Event of the first step.
@@ -43,7 +42,6 @@ class Stage:
 
     name: str = ""
     begin: float = 0.0
-    last_line: float = 0.0
     total_steps: int | None = None
     step: int = 0
     first: Event | None = None
@@ -75,6 +73,7 @@ class RunProgress:
     """Progress of one run: its state, its begin and end, and the current stage.
 
     is_resumed: Whether an earlier process did part of the run.
+    scores: Newest scores by name.
     """
 
     state: State = "waiting"
@@ -82,6 +81,7 @@ class RunProgress:
     end: float = 0.0
     stage: Stage = field(default_factory=Stage)
     is_resumed: bool = False
+    scores: dict[str, Score] = field(default_factory=dict)
 
 
 class Progress:
@@ -108,9 +108,11 @@ class Progress:
             run.begin = event.time
         elif event.kind == "stage-start":
             name = f"{event.stage} {event.message}"
-            run.stage = Stage(name, event.time, event.time, event.total_steps)
+            run.stage = Stage(name, event.time, event.total_steps)
         elif event.kind == "step":
             run.stage.advance(event)
+        elif event.kind == "scores":
+            run.scores |= {score.name: score for score in event.scores}
         elif event.kind == "notice":
             run.is_resumed = True
         elif event.kind == "run-end":
@@ -129,47 +131,56 @@ class Progress:
         return [cell for cell, run in self.runs.items() if run.state == "running"]
 
     def position(self) -> str:
-        """Return the number of started runs as text, such as "run 3 of 9"."""
-        started = sum(run.state != "waiting" for run in self.runs.values())
-        return f"run {started} of {len(self.runs)}"
+        """Return the progress as text, such as "3 of 9 runs, about 2 min left"."""
+        done = sum(run.state in ("finished", "kept") for run in self.runs.values())
+        return ", ".join(filter(None, (f"{done} of {len(self.runs)} runs", self.time_left())))
 
     def time_left(self) -> str:
-        """Return the estimated time until all runs finish as text, empty before the first run has finished.
+        """Return the estimated time until all runs finish as text; empty before the first run has finished.
 
-        The estimate assumes the longest duration of a run that this process did from its first to its last
-        step, because arms differ in cost, and the current number of parallel runs.
+        The estimate takes the mean duration of an arm's runs that this process did from their first to their
+        last step. For an arm without such a run, the longest duration is a lower bound.
         """
-        finished = [run for run in self.runs.values() if run.state == "finished"]
-        done = [run.end - run.begin for run in finished if not run.is_resumed]
-        if not done:
+        done: dict[str, list[float]] = {}
+        for (arm, _), run in self.runs.items():
+            if run.state == "finished" and not run.is_resumed:
+                done.setdefault(arm, []).append(run.end - run.begin)
+        open_runs = {cell: run for cell, run in self.runs.items() if run.state in ("waiting", "running")}
+        if not done or not open_runs:
             return ""
-        longest = max(done)
-        running = [run for run in self.runs.values() if run.state == "running"]
-        waiting = sum(run.state == "waiting" for run in self.runs.values())
-        left = sum(max(longest - (self.now - run.begin), 0.0) for run in running) + waiting * longest
-        return f", all runs: about {readable_seconds(left / max(len(running), 1))} left"
+        means = {arm: fmean(seconds) for arm, seconds in done.items()}
+        left = 0.0
+        for (arm, _), run in open_runs.items():
+            spent = self.now - run.begin if run.state == "running" else 0.0
+            left += max(means.get(arm, max(means.values())) - spent, 0.0)
+        bound = "about" if all(arm in means for arm, _ in open_runs) else "at least"
+        return f"{bound} {readable_seconds(left / max(len(self.running), 1))} left"
 
 
 class Console:
     """Shows a live table of arms x seeds with progress bars on a terminal, or prints plain lines elsewhere.
 
-    All output goes to standard error; standard output contains only the result table. If several runs are in
-    progress, each line names its run.
+    A line is printed for each run that ends here, and for each warning. Without a terminal, a line every
+    minute names the arm and its stage. All output goes to standard error; standard output contains only the
+    result.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        every_seconds: float = 10.0
-        """Minimum seconds between two plain lines of a stage; bars are not affected."""
+        every_seconds: float = 60.0
+        """Seconds without a line after which a plain line names the stage; bars are not affected."""
+        primary: str = ""
+        """Score or measure that is printed when a run ends. By default, the first measure in the order of
+        priority."""
 
     def __init__(self, config: Config) -> None:
-        self._every_seconds = config.every_seconds
+        self._config = config
+        self._last_line = 0.0  # time of the event of the newest line
         self._console = RichConsole(stderr=True, highlight=False, markup=False)
         self._progress = Progress([])
         self._bars = Bars()
         self._live: Live | None = None  # the table on a terminal
         self._warned: set[str] = set()
-        self._values: dict[str, dict[tuple[str, int], float]] = {}  # by score, then arm and seed
         self._num_seeds = 0  # whose scores were printed
         self._lock = RLock()  # events of worker processes arrive in several threads
 
@@ -206,43 +217,46 @@ class Console:
 
     def _show(self, event: Event, run: RunProgress) -> None:
         if event.kind == "run-start":
-            place = f"{self._progress.position()}{self._progress.time_left()}"
-            self.say(f"\n{event.arm}, seed {event.seed}  ({place})", "bold")
+            self._last_line = self._last_line or event.time
         elif event.kind == "step":
             self._show_step(event, run.stage)
-        elif event.kind == "scores":
-            shown = "  ".join(_score(score) for score in event.scores if "spread" not in score.name)
-            if shown:
-                self._line(event, f"after {event.samples_seen or 0:,} samples: {shown}")
-        elif event.kind == "stage-end":
-            shown = "  ".join(f"{k} {v:.4g}" for k, v in list(event.metrics.items())[:4])
-            spent = readable_seconds(event.time - run.stage.begin)
-            self._line(event, f"{event.stage} {event.message}: {spent}  {shown}")
         elif event.kind == "warning" and not self._is_repeated(event):
             self._line(event, f"warning ({event.stage}): {event.message}", style="yellow")
         elif event.kind == "notice":
             self._line(event, event.message)
-        elif event.kind == "run-end" and (event.message != "finished" or self._progress.running):
-            self.say(f"  {event.arm}, seed {event.seed}: {event.message}")
+        elif event.kind == "run-end" and run.state != "kept":
+            self._line(event, self._describe_end(event, run))
+
+    def _describe_end(self, event: Event, run: RunProgress) -> str:
+        """Return how a run ended: its primary score or its state, its duration, and the time left."""
+        first = self._first_score(run)
+        result = _score(first) if run.state == "finished" and first else event.message
+        return f"{result}, {readable_seconds(run.end - run.begin)} ({self._progress.position()})"
+
+    def _first_score(self, run: RunProgress) -> Score | None:
+        """Return the score of a run with the highest priority; None without a score that ranks arms."""
+        scores = [score for score in run.scores.values() if not is_diagnostic(split_name(score.name)[0])]
+        return min(scores, key=self._priority, default=None)
+
+    def _priority(self, score: Score) -> tuple[bool, int, str]:
+        measure, _ = split_name(score.name)
+        return self._config.primary not in (score.name, measure), rank(measure), score.name
 
     def _show_seed(self, event: Event) -> None:
         """Print the means of the arms when all of them have finished a seed, except for the last seed."""
-        for score in event.scores:
-            if not is_diagnostic(split_name(score.name)[0]):
-                self._values.setdefault(score.name, {})[event.arm, event.seed] = score.value
-        if event.kind != "run-end" or not self._values:
+        if event.kind != "run-end":
             return
-        name = min(self._values, key=lambda name: rank(split_name(name)[0]))
-        values = self._values[name]
-        arms = list(dict.fromkeys(arm for arm, _ in self._progress.runs))
-        seeds = {seed for _, seed in self._progress.runs}
-        ended = {
-            run for run, progress in self._progress.runs.items() if progress.state in ("finished", "kept")
-        }
-        done = [seed for seed in seeds if all((arm, seed) in values.keys() & ended for arm in arms)]
+        runs = self._progress.runs
+        ended = {cell: run for cell, run in runs.items() if run.state in ("finished", "kept")}
+        firsts = {cell: self._first_score(run) for cell, run in ended.items()}
+        arms = dict.fromkeys(arm for arm, _ in runs)
+        seeds = {seed for _, seed in runs}
+        done = [seed for seed in seeds if all(firsts.get((arm, seed)) for arm in arms)]
         if self._num_seeds < len(done) < len(seeds):
-            means = ", ".join(f"{arm} {fmean(values[arm, seed] for seed in done):.3f}" for arm in arms)
-            self.say(f"after {len(done)} of {len(seeds)} seeds: {name} {means}")
+            scores = {arm: [s for s in (firsts[arm, seed] for seed in done) if s] for arm in arms}
+            means = (f"{arm} {_value(fmean(s.value for s in own), own[0])}" for arm, own in scores.items())
+            name = next(iter(scores.values()))[0].name
+            self.say(f"after {len(done)} of {len(seeds)} seeds: {name} {', '.join(means)}")
         self._num_seeds = len(done)
 
     def _is_repeated(self, event: Event) -> bool:
@@ -252,23 +266,28 @@ class Console:
         return is_repeated
 
     def _line(self, event: Event, text: str, style: str | None = None) -> None:
-        """Print a line of a run, with its name if several runs are in progress."""
-        crowded = len(self._progress.running) > 1
-        self.say(f"{event.arm}, seed {event.seed}: {text}" if crowded else f"  {text}", style)
+        """Print a line of a run with its name."""
+        self._last_line = event.time
+        self.say(f"{event.arm}, seed {event.seed}: {text}", style)
 
     def _show_step(self, event: Event, stage: Stage) -> None:
-        if self._console.is_terminal or event.time - stage.last_line < self._every_seconds:
+        if self._console.is_terminal or event.time - self._last_line < self._config.every_seconds:
             return
-        stage.last_line = event.time
         left = stage.seconds_left(event.time)
-        more = f"  this stage: {readable_seconds(left)} left" if left is not None else ""
-        self._line(event, f"{event.stage} step {event.step}/{event.total_steps} {stage.numbers}{more}")
+        more = f" ({readable_seconds(left)} left in this stage)" if left is not None else ""
+        self._line(event, f"{stage.name}, step {event.step} of {event.total_steps}  {stage.numbers}{more}")
 
 
 def _score(score: Score) -> str:
-    error = f" ± {score.stderr:.3f}" if score.stderr is not None else ""
+    """Return the name and value of a score, and why it has no interval."""
     missing = f" ({score.missing})" if score.missing else ""
-    return f"{score.name} {score.value:.3f}{error}{missing}"
+    return f"{score.name} {_value(score.value, score)}{missing}"
+
+
+def _value(value: float, score: Score) -> str:
+    """Return a value in the unit of a score."""
+    measure, _ = split_name(score.name)
+    return f"{100 * value:.1f} %" if is_share(measure, score.chance) else f"{value:.3f}"
 
 
 def render(progress: Progress, bars: Bars) -> RenderableType:
@@ -281,8 +300,7 @@ def render(progress: Progress, bars: Bars) -> RenderableType:
     bars.retain(shown)
     for name, stage in shown.items():
         bars.update(name, stage.step, stage.total_steps, stage.numbers)
-    done = sum(run.state in ("finished", "kept") for run in progress.runs.values())
-    summary = Text(f"{done} of {len(progress.runs)} runs done{progress.time_left()}", style="dim")
+    summary = Text(progress.position(), style="dim")
     return Group(_grid(progress), bars, summary)
 
 

@@ -11,6 +11,7 @@ from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.questions import NOISE, SIDES
 from perceptinit.analysis.statistics import Estimate
+from perceptinit.errors import list_some
 from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.runs import RunSet
 from perceptinit.results.source import POINTS, Fact
@@ -258,6 +259,7 @@ def find_opposed(claim: Claim) -> Finding:
     confidence = 1 - (1 - CONFIDENCE) / max(1, num_tested)
     delta = claim.score.rule.delta or 0.0
     opposed = []
+    unlike = []
     sets = []
     for score in others:
         gain = claim.gain_in(score, confidence)
@@ -269,13 +271,15 @@ def find_opposed(claim: Claim) -> Finding:
         value = score.improvement(estimate_two_way(parts, confidence) if parts else gain)
         low, high = value.low or 0.0, value.high or 0.0
         if claim.side * (low if claim.side < 0 else high) < 0:
-            opposed.append(f"{score.name} points the other way")
+            opposed.append(score.name)
         elif not claim.side and score.is_share == claim.score.is_share and (low > delta or high < -delta):
-            opposed.append(f"{score.name} differs by more than {claim.score.magnitude(delta)}")
+            unlike.append(score.name)
     against = sum(gain < 0 for gain in sets)
-    if 2 * against > len(sets):
-        opposed.insert(0, f"{against} of {len(sets)} data sets point the other way")
-    return judge([*opposed, *_find_taken_back(claim)])
+    most = f"{against} of {len(sets)} data sets point the other way" if 2 * against > len(sets) else ""
+    other = f"{list_some(opposed)} point{'s' * (len(opposed) == 1)} the other way" if opposed else ""
+    size = claim.score.magnitude(delta)
+    large = f"{list_some(unlike)} differ{'s' * (len(unlike) == 1)} by more than {size}" if unlike else ""
+    return judge([most, other, large, *_find_taken_back(claim)])
 
 
 def _find_taken_back(claim: Claim) -> Iterator[str]:

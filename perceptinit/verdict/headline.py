@@ -11,6 +11,7 @@ from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, SIMULATED, STRUCT
 from perceptinit.results.measures import measure_title
 from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.runs import RunSet
+from perceptinit.verdict.answer import MOST_CAVEATS, answer_in_words, find_caveats
 from perceptinit.verdict.limits import describe_failures, find_limits
 from perceptinit.verdict.plan_text import confirm_plan, describe_departures
 from perceptinit.verdict.published import PublishedScore, judge_published
@@ -28,6 +29,8 @@ class Summary:
     """The summary of a comparison in its primary score.
 
     Attributes:
+        answer: Who is better, by how much and how certain it is, in one or two sentences.
+        caveats: At most two sentences on what the answer does not say.
         lead: What the first arm of the verdict is, its score, that of its reference, and their difference.
         readings: A sentence for each arm of the headline, in order.
         measured: A sentence on the score and the samples seen.
@@ -36,6 +39,8 @@ class Summary:
         notes: Further notes.
     """
 
+    answer: tuple[str, ...]
+    caveats: tuple[str, ...]
     lead: str
     readings: tuple[str, ...]
     measured: str
@@ -68,6 +73,15 @@ class Judged:
     def answers(self) -> tuple[Verdict, ...]:
         """Verdicts on the contrasts of the headline; empty if no score can be compared."""
         return self.summary.answers if self.summary else ()
+
+    @property
+    def answer(self) -> list[str]:
+        """The answer, what it does not say and, for a table, how it was read: a paragraph each."""
+        found = self.summary
+        if found is None:
+            return [NOTHING, *self.comparison.problems[:MOST_CAVEATS]]
+        paragraphs = (" ".join(found.answer), " ".join(found.caveats), self.comparison.runs.source.layout)
+        return list(filter(None, paragraphs))
 
     @property
     def headline(self) -> list[str]:
@@ -130,12 +144,15 @@ def _summarize(comparison: Comparison, published: Sequence[PublishedScore]) -> S
         confirm_plan(comparison.runs, answers) if is_planned else "",
         describe_failures(comparison.runs, score),
     ]
+    limits = find_limits(comparison, score, arms, answers, departures)
     return Summary(
+        answer=tuple(answer_in_words(comparison, score, arms, answers)),
+        caveats=tuple(find_caveats(score, arms, answers, readings, limits)),
         lead=_describe_first(comparison.runs, score, answers),
         readings=tuple(filter(None, readings)),
         measured=_describe_measurement(comparison, score),
         answers=tuple(answers),
-        limits=tuple(find_limits(comparison, score, arms, answers, departures)),
+        limits=tuple(limits),
         notes=tuple(filter(None, notes)),
     )
 

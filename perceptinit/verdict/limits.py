@@ -72,7 +72,7 @@ def find_limits(
         _describe_baseline(runs, score),
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
-        _describe_family(score, answers),
+        describe_family(score, answers),
         describe_pooling(find_pooling(score.arms, score.rule)) if runs.rule.spread == "pooled" else "",
         _describe_distribution(score, answers),
         tuning_note(runs, any(d.over_searches for d in score.differences)),
@@ -160,7 +160,8 @@ def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -
     return text if untested else ""
 
 
-def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
+def describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
+    """Return sentences on simultaneous intervals; empty without a family."""
     found = score.find_differences(answer.contrast for answer in answers if answer.contrast.num_family > 1)
     tests = {"a permutation test" if d.num_runs else SIGN_FLIPS for d in found} or {SIGN_FLIPS}
     asked = [a.contrast for a in answers if a.case is not Case.ONE_RUN]

@@ -18,7 +18,7 @@ from perceptinit.analysis.contrasts import Contrast, find_contrasts
 from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.power import POWER, Noise, chances, find_effect, noise_of
-from perceptinit.errors import Problem
+from perceptinit.errors import Problem, count
 from perceptinit.judgments.scoring import t_quantile
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import Spread, VerdictConfig
@@ -45,10 +45,14 @@ def prospects(recipe: Recipe) -> Iterator[str]:
             "difference that does not matter, in points"
         )
         return
-    looks = f", with interim analyses from {len(recipe.seeds)} seeds" if plan.max_seeds else ""
-    seeds = f"{num_looked_at(recipe)} seeds{looks}"
-    yield f"verdict: differences within {plan.delta:g} points do not matter; {seeds}"
+    looks = f", with interim analyses from {count(len(recipe.seeds), 'seed')}" if plan.max_seeds else ""
+    seeds = f"{count(num_looked_at(recipe), 'seed')}{looks}"
+    yield f"verdict: differences within {_points(plan.delta)} do not matter; {seeds}"
     yield from (f"  {line}" for line in findings(recipe, _planned_contrasts(recipe)))
+
+
+def _points(value: float) -> str:
+    return f"{value:g} point{'' if value == 1 else 's'}"
 
 
 def _planned_contrasts(recipe: Recipe) -> list[Contrast]:
@@ -121,7 +125,7 @@ def _describe_power(rule: Rule, num: int, noise: float | None, num_family: int, 
         return
     equal = chances(rule, num, 0.0, known, num_family).equivalent
     yield (
-        f"with a noise of {noise:g} points, {num} seeds detect a true difference of {found * POINTS:.2g} "
+        f"with a noise of {_points(noise)}, {num} seeds detect a true difference of {found * POINTS:.2g} "
         f"points with 80 % probability{who}, and call equal arms equivalent with {100 * equal:.0f} %"
     )
     fewer = next((n for n in range(2, num) if power(found, n) >= POWER), None)
@@ -154,7 +158,7 @@ def find_weakness(
     rule = replace(rule, delta=score.rule.delta) if score else rule  # in the unit of the score
     num_family = contrasts[0].num_family if contrasts else 1
     power = chances(rule, num, rule.delta or 0.0, noise, num_family).better
-    found = f"a true difference of delta ({plan.delta:g} points) with only {100 * power:.0f} % probability"
+    found = f"a true difference of delta ({_points(plan.delta)}) with only {100 * power:.0f} % probability"
     return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
 
@@ -169,14 +173,13 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     if plan.delta is None:
         return
     if plan.delta < SMALL_DELTA:
-        share = f"{plan.delta:g} points are a share of {plan.delta / POINTS:g}"
-        yield Problem("verdict.delta", f"{share}. If {plan.delta:g} is a share, set {POINTS * plan.delta:g}")
+        yield Problem("verdict.delta", describe_small(plan.delta))
     published = [
         POINTS / 2 + abs(each.value - POINTS / 2) for each in recipe.expected if each.arm == recipe.baseline
     ]
     most = LARGEST_DELTA * min(published, default=POINTS)
     if plan.delta > most:
-        large = f"{plan.delta:g} points are more than a quarter of the possible difference"
+        large = f"{_points(plan.delta)} are more than a quarter of the possible difference"
         yield Problem("verdict.delta", f"{large}, so no arm can be called equivalent. Set at most {most:g}")
     if plan.noise is not None and num > 1:
         contrasts = _planned_contrasts(recipe)
@@ -184,6 +187,12 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
         yield from _find_noise_above(_rule_of(recipe), plan, num_family, num)
         if weak := find_weakness(recipe, contrasts):
             yield Problem("seeds", f"{weak}. Add seeds")
+
+
+def describe_small(delta: float) -> str:
+    """Return that a delta in points is probably a share."""
+    share = f"{_points(delta)} are a share of {delta / POINTS:g}"
+    return f"{share}. If {delta:g} is a share, set {POINTS * delta:g}"
 
 
 def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
@@ -215,9 +224,9 @@ def _find_noise_above(rule: Rule, plan: VerdictConfig, num_family: int, num: int
     few = f"Even {MOST_SEEDS} seeds do not suffice"
     yield Problem(
         "verdict.delta",
-        f"{plan.delta:g} points are below the noise: with {num} seeds, the difference between equal arms has "
-        f"an interval of ±{half:.2g} points, so they are rarely called equivalent. "
-        f"{few if enough > MOST_SEEDS else f'{enough} seeds call them so with 80 % probability'}",
+        f"{_points(plan.delta)} {'is' if plan.delta == 1 else 'are'} below the noise: with {num} seeds, the "
+        f"difference between equal arms has an interval of ±{half:.2g} points, so they are rarely called "
+        f"equivalent. {few if enough > MOST_SEEDS else f'{enough} seeds call them so with 80 % probability'}",
     )
 
 

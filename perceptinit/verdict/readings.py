@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_people, taught_by
-from perceptinit.analysis.questions import NOISE, SIDES, TAUGHT, WORTH, Outcome, choose
+from perceptinit.analysis.questions import AGAINST, NOISE, SIDES, TAUGHT, WORTH, Outcome, choose
 from perceptinit.results.measures import is_perceptual, measure_names
 from perceptinit.results.source import Fact
 from perceptinit.verdict.claim import Claim, State
@@ -38,7 +38,7 @@ def check_claims(
     worth = next((v for v in own if v.contrast.question == WORTH), None)
     if worth is None or worth.question != WORTH or worth.case or worth.outcome not in WORTH.firm:
         return list(own)
-    structure = _find_structure(own)
+    structure = find_structure(own)
     shuffled = structure.contrast.reference if structure else ""
     claim = replace(_claim_of(comparison, score, worth), shuffled=shuffled, published=published)
     names = {id(worth): "no difference" if worth.outcome == Outcome.EQUIVALENT else "worth"}
@@ -58,7 +58,8 @@ def _claim_of(comparison: Comparison, score: ScoreComparison, worth: Verdict) ->
     )
 
 
-def _find_structure(own: Sequence[Verdict]) -> Verdict | None:
+def find_structure(own: Iterable[Verdict]) -> Verdict | None:
+    """Return the verdict on an arm against shuffled votes; None without one."""
     return next((v for v in own if v.contrast.question.structure), None)
 
 
@@ -81,14 +82,14 @@ def read_arm(
     by_question = {v.contrast.question: v for v in own}
     main = next((v for v in own if v.contrast.question.is_main), None)
     if noise := by_question.get(NOISE):
-        return _read_noise(score, noise)
+        return read_noise(score, noise)
     if arm in score.taught and score.is_pretrained:
         return TAUGHT.readings[Outcome.UNDECIDED].format(arm=arm, seen=score.seen_in_words)
     if main is None:
         return ""
     if not score.is_pretrained:
         return f"{UNTRAINED.format(arm)}{_compare_with_trivial(comparison, score, arm)}"
-    text = _read_worth(comparison, score, main, _find_structure(own))
+    text = _read_worth(comparison, score, main, find_structure(own))
     start = "in the simulated world " if comparison.runs.is_simulated else ""
     if assumed := assumptions_in_words(own, named):
         start = f"{assumed}, {start}"
@@ -115,11 +116,15 @@ def assumptions_in_words(own: Iterable[Verdict], named: Sequence[str]) -> str:
     assumed = find_assumptions(own)
     new = [text for text in assumed if text not in named]
     same = ["under the same assumptions"] if len(new) < len(assumed) else []
-    clauses = " and ".join(filter(None, [", ".join(new[:-1]), *new[-1:]]))
-    return ", and ".join([*same, *([f"if {clauses}"] if new else [])])
+    return ", and ".join([*same, *([f"if {list_in_words(new)}"] if new else [])])
 
 
-def _read_noise(score: ScoreComparison, noise: Verdict) -> str:
+def list_in_words(texts: Sequence[str]) -> str:
+    """Return texts joined by commas and a final "and"."""
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+
+
+def read_noise(score: ScoreComparison, noise: Verdict) -> str:
     """Return the result of an A/A contrast, with its standard deviation for `[verdict] noise`."""
     difference = score.difference(noise.contrast)
     p_value = difference.p_value if difference else None
@@ -141,26 +146,46 @@ def _compare_with_trivial(comparison: Comparison, score: ScoreComparison, arm: s
         return ""
     claim = Claim(comparison=comparison, score=score, arm=arm, reference=arm, outcome=Outcome.BETTER)
     reason = next((each.obstacle for each in check("trivial", claim) if each.obstacle), "")
-    return f" {NOT_LEARNED}: {lead}; {reason}." if reason else f" {LEARNED}: {lead}."
+    if not reason:
+        return f" {LEARNED}: {lead}."
+    found = score.find_lead(arm)
+    is_said = found is not None and (found[1].low or 0.0) <= 0  # the interval shows the reason
+    return f" {NOT_LEARNED}: {lead}{'' if is_said else f'; {reason}'}."
 
 
 def _read_worth(
     comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None
 ) -> str:
     """Return whether an arm is worth it and whether structure explains it, or the most important obstacle."""
-    difference = score.difference(worth.contrast)
-    question = worth.contrast.question
-    sentences = question.firm if worth.is_firm else question.readings
+    claim = read_claim(comparison, score, worth, structure)
+    return f"{claim}{_qualify(worth)}{read_unbeaten(comparison, score, worth, structure)}"
+
+
+def read_claim(
+    comparison: Comparison,
+    score: ScoreComparison,
+    main: Verdict,
+    structure: Verdict | None = None,
+) -> str:
+    """Return what the main verdict on an arm claims, as a clause without its obstacles.
+
+    Args:
+        comparison: Comparison of the runs.
+        score: Primary score.
+        main: Verdict on the arm against the baseline.
+        structure: Verdict on the arm against shuffled votes.
+    """
+    difference = score.difference(main.contrast)
+    question = main.question if main.question.is_main else AGAINST
+    sentences = question.firm if main.is_firm else question.readings
     clauses = [
-        choose(sentences, worth.outcome, worth.case),
-        _limit_to_items(score, worth),
-        _explain(comparison, worth, structure),
-        _qualify(worth),
-        _describe_controls(_claim_of(comparison, score, worth), structure if worth.is_firm else None),
+        choose(sentences, main.outcome, main.case),
+        _limit_to_items(score, main),
+        _explain(comparison, main, structure),
     ]
     return "".join(clauses).format(
-        arm=worth.contrast.arm,
-        reference=worth.contrast.reference,
+        arm=main.contrast.arm,
+        reference=main.contrast.reference,
         structure=structure.contrast.question.structure if structure else "",
         delta=score.magnitude(score.rule.delta or 0.0),
         single=describe_single(difference, score) if difference else "",
@@ -197,16 +222,14 @@ def _qualify(worth: Verdict) -> str:
     return ""
 
 
-def _describe_controls(claim: Claim, structure: Verdict | None) -> str:
-    """Return a clause on the controls that an arm that is better and learns from people does not lead.
-
-    Args:
-        claim: Claim about the arm and the baseline.
-        structure: Verdict on structure whose first reason the reading contains; None without one.
-    """
+def read_unbeaten(
+    comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None
+) -> str:
+    """Return a clause on the controls that an arm that is better and learns from people does not lead."""
+    claim = _claim_of(comparison, score, worth)
     is_asked = claim.outcome == Outcome.BETTER and taught_by(claim.runs, claim.arm)
     unbeaten = read_controls(claim) if is_asked and is_by_people(claim.runs, claim.arm) else ""
-    said = structure.reasons[:1] if structure else []
+    said = structure.reasons[:1] if structure and worth.is_firm else []
     return f"; {unbeaten}" if unbeaten and unbeaten not in "".join(said) else ""
 
 

@@ -179,8 +179,8 @@ def _describe_side(difference: Difference, score: ScoreComparison) -> str:
     return "; ".join(parts)
 
 
-def describe_interval(difference: Difference, score: ScoreComparison) -> str:
-    """Return the interval that decides, what it covers, and the number of seeds."""
+def describe_interval(difference: Difference, score: ScoreComparison, is_short: bool = False) -> str:
+    """Return the interval that decides, what it covers, and the number of seeds, which may be joined."""
     family = count_family(difference.contrast, score)
     interval = "prediction interval" if difference.is_predicted else "interval"
     title = f"simultaneous 95 % {interval} of {family}" if family else f"95 % {interval}"
@@ -188,11 +188,13 @@ def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     *others, last = units = find_units(difference, score)
     covered = [", ".join(others), last, "searches" if difference.over_searches else ""]
     over = " and ".join(filter(None, covered))
+    if is_short and "seeds" in units:
+        over = over.replace("seeds", count_runs(difference), 1)
     are_pooled = difference.two_way and is_perceptual(score.measure) and "people" not in units
     parts = [
         f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
         "for the pooled votes of these judges" if are_pooled else "",
-        count_runs(difference) if "seeds" in units else "",
+        count_runs(difference) if "seeds" in units and not is_short else "",
         _describe_assumed_spread(difference, score) if difference.is_predicted else "",
     ]
     if over != "seeds":  # the number of seeds says it

@@ -244,7 +244,7 @@ def test_families_are_those_of_the_paper(data_set, family):
 def test_compare_prints_table_verdict_and_problems(cli, tmp_path):
     write(tmp_path / "runs", without(three_by_three(), ("pi", 2)))
     (tmp_path / "made.toml").write_text(RECIPE.format(seeds=[0, 1, 2]))
-    done = cli("compare", "made.toml")
+    done = cli("compare", "made.toml", "--all")
     assert done.returncode == 0, done.stderr
     assert "52.0 ± 1.2" in done.stdout  # random: s.e. 0.02 / sqrt 3
     assert "+3.5 [-2.9, +9.9]" in done.stdout  # 0.03 and 0.04; t(0.975, 1) = 12.706, s.e. 0.005
@@ -288,7 +288,7 @@ def test_markdown_and_latex_tables_contain_rounded_means_and_intervals(printed, 
 
 
 def test_the_column_of_2afc_is_empty_for_arms_without_stage_1_and_absent_without_any(printed, tmp_path):
-    title = "2AFC before, after stage 1"
+    title = "val 2AFC before, after stage 1"
     markdown = printed(write(tmp_path, three_by_three()), "--format", "markdown")
     assert title in markdown
     assert "| top1/x | random | 52.0 ± 1.2 |  |  |  | 3 of 3 |" in markdown
@@ -313,8 +313,8 @@ def test_held_out_2afc_is_a_mean_over_finished_runs_and_below_narrow_tables(cli,
     found = json.loads(printed(folder, "--format", "json"))["held_out_2afc"]
     assert found["pi"] == pytest.approx([0.56, 0.72])
     assert found["random"] is None
-    narrow = cli("compare", folder, COLUMNS="80").text
-    assert "2AFC before, after stage 1: pi 56.0, 72.0; shuffled 55.0, 70.0" in narrow
+    narrow = cli("compare", folder, "--all", COLUMNS="80").text
+    assert "val 2AFC before, after stage 1: pi 56.0, 72.0; shuffled 55.0, 70.0" in narrow
 
 
 def test_compare_reports_invalid_arguments_in_one_sentence(cli, tmp_path):
@@ -391,8 +391,8 @@ def test_the_table_states_how_each_arm_differs(printed, tmp_path):
         if one["arm"]["name"] == "shuffled":
             one["arm"]["difference"] = sentence
     folder = write(tmp_path, records)
-    assert sentence in printed(folder)
-    assert f"* {sentence}\n" in printed(folder, "--format", "markdown")
+    assert sentence in printed(folder, "--all")
+    assert f"* {sentence}\n" in printed(folder, "--all", "--format", "markdown")
     assert f"% {sentence}\n" in printed(folder, "--format", "latex")
     assert json.loads(printed(folder, "--format", "json"))["differences"] == [sentence]
 
@@ -411,7 +411,9 @@ def shown_in(columns, comparison):
 def test_a_table_that_is_too_wide_has_one_row_per_difference(tmp_path):
     comparison = compared(tmp_path, three_by_three())
     headings, rows = shown_in(120, comparison)
-    assert headings == "arm mean ± s.e. vs random [95 %] vs shuffled [95 %] 2AFC before, after stage 1 seeds"
+    assert (
+        headings == "arm mean ± s.e. vs random [95 %] vs shuffled [95 %] val 2AFC before, after stage 1 seeds"
+    )
     assert len(rows) == 3
     headings, rows = shown_in(66, comparison)
     assert headings == "arm mean ± s.e. seeds vs [95 %]"

@@ -77,7 +77,8 @@ def test_the_message_states_what_is_wrong_where_and_what_next(cli, tmp_path, com
         for i in range(12):
             Image.fromarray(np.full((8, 8, 3), 20 * i, np.uint8)).save(tmp_path / f"{folder}/c_{i:02d}.png")
     (tmp_path / "broken/c_03.png").write_bytes(b"not an image")
-    done = cli(*command, JUDGMENTS=table, IMAGES=images)
+    own = ("--set", f"data.mine.path={table}", "--set", f"data.mine.images={images}") if table else ()
+    done = cli(*command, *own)
     assert done.returncode in (1, 2)
     for part in parts:
         assert part in done.text, done.text
@@ -95,3 +96,38 @@ def test_a_stage_of_one_step_names_the_initializer_once():
             timm.create_model("test_vit"), judgments=few, epochs=1, progress=False, cache=False
         )
     assert str(error.value).count("initializer 'triplet-hinge'") == 1
+
+
+NEWCOMERS = [
+    (("validate", "m.toml", "--set", "data.mine.path=square.npy"), ("square.npy", "a matrix, not a table", 'use = "rdm"')),
+    (("validate", "m.toml", "--set", 'data.mine.fit="pad"'), ("data.mine.fit", "unknown key", "[backbone]")),
+    (("compare", "images"), ("images", "no runs found", "Give a folder of runs")),
+    (("compare", "sc.csv", "--baseline", "a", "--delta", "0.005"), ("--delta", "0.005 points are a share", "set 0.5")),
+    (("data", "check", "alike.npy,images=images,kind=dissimilarity,names=names.txt"), ("alike.npy", "more similar", 'Set kind = "similarity"')),
+    (("show", "triplet-hnge"), ("no component called", "triplet-hnge", "Did you mean 'triplet-hinge'")),
+    (("show", "initializer"), ("show initializer", "add a name", "perceptinit list initializer")),
+    (("show", "synthetic"), ("several kinds", "'synthetic'", "Add one: ")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "parts"), NEWCOMERS, ids=lambda value: " ".join(value)[:40])
+def test_a_newcomer_reads_what_is_wrong_where_and_what_next(cli, tmp_path, command, parts):
+    for name, matrix in (("square", DISTANCES), ("alike", 1 - DISTANCES / 11)):
+        np.save(tmp_path / f"{name}.npy", matrix)
+    (tmp_path / "names.txt").write_text("\n".join(TABLES["names.txt"]))
+    (tmp_path / "images").mkdir()
+    for i in range(12):
+        Image.fromarray(np.full((8, 8, 3), 20 * i, np.uint8)).save(tmp_path / f"images/c_{i:02d}.png")
+    rows = [f"{arm},{seed},accuracy,{0.5 + 0.01 * seed}" for arm in "ab" for seed in range(3)]
+    (tmp_path / "sc.csv").write_text("\n".join(["arm,seed,measure,value", *rows]))
+    (tmp_path / "m.toml").write_text(
+        'schema = 1\nname = "m"\n[data.mine]\nuse = "table"\npath = "x.csv"\nimages = "images"\n'
+        '[backbone]\nuse = "timm"\nmodel = "test_resnet"\n[[init]]\nuse = "triplet-hinge"\njudgments.like = "data.mine"\n'
+    )
+    text = cli(*command).text
+    for part in parts:
+        assert part in text, text
+
+
+def test_show_finds_the_kind_of_a_component(cli):
+    assert cli("show", "triplet-hinge").stdout == cli("show", "initializer", "triplet-hinge").stdout

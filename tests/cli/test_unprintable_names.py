@@ -57,11 +57,11 @@ def test_tables_escape_the_text_of_records(tmp_path, capsys):
     assert f"{TAMED}[/bold]" in shown
 
 
-@pytest.mark.parametrize("verb", ["status", "compare"])
+@pytest.mark.parametrize("verb", [("status",), ("compare", "--all")])
 def test_status_and_compare_show_brackets_verbatim(cli, tmp_path, verb):
     records = three_by_three()
     records[0] = record("random", 0, [], status="failed", error="OSError: [/red] [[init]]")
-    done = cli(verb, write(tmp_path, records), COLUMNS="300")
+    done = cli(*verb, write(tmp_path, records), COLUMNS="300")
     assert done.returncode == 0, done.stderr
     assert "[/red] [[init]]" in done.stdout
 

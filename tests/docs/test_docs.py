@@ -330,4 +330,4 @@ def test_the_figure_of_the_live_table_is_generated_from_events(tmp_path, monkeyp
     ]
     (folder / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
     text = re.sub(r"<[^>]+>|&#160;", " ", importlib.import_module("quickstart_images").live_table(tmp_path))
-    assert re.search(r"seed 0.*pi\s+▶.*pretrain.*0 of 1 runs done", text, re.DOTALL)
+    assert re.search(r"seed 0.*pi\s+▶.*pretrain.*0 of 1 runs", text, re.DOTALL)

@@ -348,7 +348,7 @@ def test_few_anchors_have_a_sentence_instead_of_an_interval(on, lab):
 
 def test_tables_show_every_model_set_ceiling_and_trivial_model(cli, lab):
     arguments = ["eval", "ours.parquet", "noise.parquet", *asked(*SETS)]
-    done = cli(*arguments, COLUMNS="80")
+    done = cli(*arguments, "--all", COLUMNS="80")
     assert done.returncode == 0, done.stderr
     for text in (
         "ours.parquet", "2afc/triplets", "odd_one_out/odd", "rsa_spearman/rdm", "human ceiling",
@@ -387,7 +387,7 @@ def test_scores_without_items_say_what_an_interval_over_images_needs(cli, lab):
         writer = csv.DictWriter(file, [name for name in rows[0] if name != "details"], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    done = cli("compare", "bare.csv", "--baseline", "noise.parquet", COLUMNS="300")
+    done = cli("compare", "bare.csv", "--baseline", "noise.parquet", "--all", COLUMNS="300")
     assert "one run each does not decide" in done.stdout
     assert "no values by item. Intervals over images need them: `perceptinit eval` writes them" in done.stdout
 

@@ -178,7 +178,7 @@ def test_table_and_page_of_arms_mark_the_incomplete_set(comparison, capsys):
         f"{comparison.runs.arms[0]}, seed 0: x is incomplete: 49,999 of 50,000 images; not read: val/0/s17"
         in shown
     )
-    assert "incomplete: 49,999 of 50,000 images" in page_note(comparison.scores[0])
+    assert "incomplete: 49,999 of 50,000 images" in page_note(comparison, comparison.scores[0])
     assert "not read: val/0/s17" in markdown_table(Judged.of(comparison), comparison.scores)
     assert {row["incomplete"] for row in comparison_rows(comparison.scores)} == {
         "incomplete: 49,999 of 50,000 images"

@@ -185,7 +185,7 @@ def test_tables_and_page_show_baselines_with_intervals(tmp_path):
     comparison = compare(runs)
     beside = "pixels 32 x 32 65.1 [63.1, 67.1], mean colour 60.0"
     assert beside in markdown_table(Judged.of(comparison), comparison.scores)
-    note = page_note(comparison.scores[0])
+    note = page_note(comparison, comparison.scores[0])
     assert "chance 50.0, human ceiling 75.0 to 84.0" in note
     assert beside in note
     stated = json.loads(json_table(Judged.of(comparison), comparison.scores))["baselines"]["2afc/x"]

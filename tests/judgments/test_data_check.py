@@ -408,7 +408,7 @@ def test_excluded_rows_are_not_counted_and_may_be_incomplete(tmp_path):
     assert any("all rows are marked in the column 'excluded'" in e for e in messages(report, "error"))
 
 
-OWN = {"JUDGMENTS": "lab.csv", "IMAGES": "."}  # of the bundled recipe own_judgments
+OWN = ("--set", "data.mine.path=lab.csv", "--set", "data.mine.images=.")  # of the recipe own_judgments
 
 
 def write_many(folder, first_votes):
@@ -420,11 +420,11 @@ def write_many(folder, first_votes):
 
 def test_data_check_of_a_recipe_counts_its_judgments_once(tmp_path, cli):
     write_many(tmp_path, lambda i: i % 4)
-    done = cli("data", "check", "own_judgments", "--set", "data.mine.val_share=0", **OWN)
+    done = cli("data", "check", "own_judgments", "--set", "data.mine.val_share=0", *OWN)
     (found,) = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("judgments ")]
     alone = table(tmp_path, split_by="image", test_share=0.3, val_share=0.0)
     assert found[1:] == [str(len(alone.load(split))) for split in ("train", "test")]
-    refused = cli("data", "check", "lab.csv", "--set", "val_share=0", **OWN)
+    refused = cli("data", "check", "lab.csv", "--set", "val_share=0")
     assert "lab.csv: --set is for recipes. Add the key to the name: lab.csv,val_share=0" in refused.stderr
 
 
@@ -450,10 +450,10 @@ def test_a_constant_winner_column_gives_random_sides_and_a_warning(tmp_path):
 
 def test_validate_and_the_record_report_a_constant_winner_and_a_small_split(tmp_path, cli):
     write_many(tmp_path, lambda i: 3)
-    said = cli("validate", "own_judgments", **OWN).stdout
+    said = cli("validate", "own_judgments", *OWN).stdout
     assert "'first' wins all decided rows" in said
     assert "judgments; reliable intervals require at least 20" in said
-    done = cli("run", "own_judgments", "--arm", "random", "--seed", 0, **OWN)
+    done = cli("run", "own_judgments", "--arm", "random", "--seed", 0, *OWN)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "runs/own-judgments/random/seed0/record.json").read_text())
     warned = " ".join(warning["message"] for warning in record["warnings"])

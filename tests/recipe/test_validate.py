@@ -1,6 +1,7 @@
 """`validate` warns about unlikely settings and estimates the cost of a run, also with missing data."""
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import load_recipe
+from perceptinit.running import resources
 from perceptinit.running.readiness import find_obstacles, find_warnings
 from perceptinit.running.resources import resource_rows
 from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext
 
+OWN = ("--set", "data.mine.path=lab.csv", "--set", "data.mine.images=.")
 VIT = ("backbone.model=vit_tiny_patch16_224",)
 
 
@@ -45,6 +48,11 @@ def test_a_warm_up_longer_than_pretraining_is_a_warning():
     assert told(find_obstacles, "pretrain.warmup_steps=5000") == []
 
 
+def test_images_of_three_pixels_are_an_obstacle():
+    (sentence,) = told(find_obstacles, "backbone.image_size=3")
+    assert "[backbone]: image_size = 3 is too small to show anything. Set at least 8" in sentence
+
+
 def test_a_context_without_space_for_a_word_is_an_obstacle():
     (sentence,) = told(find_obstacles, "backbone.context_length=2")
     assert "[backbone]: context_length = 2 leaves no space for a word" in sentence
@@ -60,18 +68,44 @@ def test_patches_that_do_not_divide_the_image_are_a_warning():
     assert told(find_warnings, *VIT) == []
 
 
-def test_the_last_line_of_validate_mentions_warnings(cli):
+def test_validate_begins_with_warnings(cli):
     done = cli("validate", "quickstart", "--set", "init.batch_size=5000")
-    *_, warning, last = done.stdout.strip().splitlines()
+    first, warning, *_ = done.stdout.splitlines()
+    assert first == "Ready to run, with warnings."
     assert warning.startswith("warning: [init]: batch_size = 5000")
-    assert last == "Ready to run, with warnings."
+
+
+def test_validate_begins_with_what_stops_a_run(cli):
+    done = cli("validate", "own_judgments")
+    assert done.returncode == 1
+    first, reason, *_ = done.stdout.splitlines()
+    assert first == "The recipe is valid. Before it can run:"
+    assert "judgments.xlsx: no such file" in reason
+
+
+def test_a_short_recipe_has_figures_of_this_device_only(cli, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(resources, "usable_cores", lambda: 1)
+    text = cli("validate", "quickstart").stdout
+    assert "min on 1 CPU core at 80 GFLOP/s, without data and evaluation" in text
+    for word in ("H100", "JPEG", "GFLOP per", "micro_batch"):
+        assert word not in text
+    monkeypatch.setattr(resources, "CORE_RATE", 80e6)
+    assert "one H100 at 400 TFLOP/s" in cli("validate", "quickstart").stdout  # more than an hour
+
+
+def test_counts_of_one_are_singular(cli):
+    text = cli("validate", "quickstart", "--set", "seeds=[0]", "--set", "verdict.delta=1").stdout
+    assert "3 arms x 1 seed = 3 runs" in text
+    assert "differences within 1 point do not matter; 1 seed" in text
 
 
 def test_the_cost_is_estimated_from_published_sizes_if_data_are_missing(monkeypatch, tmp_path):
     for name in ("NIGHTS_ROOT", "YFCC_ROOT", "EVAL_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    lines = list(plan_lines(load_recipe("pi_clip_yfcc")))
+    recipe = load_recipe("pi_clip_yfcc")
+    lines = [*plan_lines(recipe), *resources.cost_lines(recipe)]
     stages = [line.strip() for line in lines if line.startswith("  init.0")]
     assert "15,941 judgments as published, data missing" in stages[0]
     # 14,829,396 pairs in batches of 6,144, 32 times
@@ -180,11 +214,11 @@ def test_validate_states_that_images_are_not_checked_and_how_to_check_them(cli, 
         rows += [f"{i}.jpg,{(i + a) % 24}.jpg,{(i + a + 1) % 24}.jpg,{a % 3},1" for a in range(1, 9)]
     (tmp_path / "7.jpg").write_bytes((tmp_path / "7.jpg").read_bytes()[:200])
     (tmp_path / "lab.csv").write_text("\n".join(["anchor,first,second,first_votes,second_votes", *rows]))
-    own = {"JUDGMENTS": "lab.csv", "IMAGES": "."}
-    said = cli("validate", "own_judgments", **own).stdout
+    said = cli("validate", "own_judgments", *OWN).stdout
     (advice,) = [line for line in said.splitlines() if line.startswith("Images were not decoded.")]
-    assert advice.endswith("To check the images of judgments: perceptinit data check own_judgments")
-    done = cli(*advice.partition("perceptinit ")[2].split(), **own)
+    command = shlex.join(["perceptinit", "data", "check", "own_judgments", *OWN])
+    assert advice.endswith(f"To check the images of judgments: {command}")
+    done = cli(*shlex.split(command)[1:])
     assert done.returncode == 1
     assert "images cannot be read: 7.jpg" in done.stdout
 
@@ -199,11 +233,11 @@ def test_images_of_which_a_crop_removes_much_are_a_warning(cli, tmp_path, fit, i
         Image.fromarray(np.full((8, 12, 3), 10 * i, np.uint8)).save(tmp_path / f"{i}.png")
         rows += [f"{i}.png,{(i + a) % 24}.png,{(i + a + 1) % 24}.png,{a % 3},1" for a in range(1, 9)]
     (tmp_path / "lab.csv").write_text("\n".join(["anchor,first,second,first_votes,second_votes", *rows]))
-    done = cli("validate", "own_judgments", "--set", f'backbone.fit="{fit}"', JUDGMENTS="lab.csv", IMAGES=".")
+    done = cli("validate", "own_judgments", "--set", f'backbone.fit="{fit}"', *OWN)
     assert done.returncode == 0, done.stdout + done.stderr
     warned = "center crop removes a median of 33.3% of their area" in done.stdout
     assert warned == is_warned
-    assert ('Set fit = "squash" or "pad"' in done.stdout) == is_warned
+    assert ('Set [backbone] fit = "squash" or "pad"' in done.stdout) == is_warned
 
 
 def test_a_model_that_lacks_a_member_is_reported_by_validate_and_run(cli, tmp_path):

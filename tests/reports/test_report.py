@@ -74,12 +74,16 @@ def test_the_page_states_arms_data_results_and_intervals(tmp_path):
     words = text_of(page(tmp_path, three_by_three()))
     assert "The same network was trained 3 ways, 3 times each (seeds)" in words
     assert "Zero-shot top-1 accuracy on x (50 images), after 100 image-text pairs seen." in words
-    first = words.index("pi is better than random on these 50 images; whether it matters")
+    first = words.index(
+        "pi is better than random on these 50 images. pi scores 55.0 %, random 52.0 %: +3.0 points (95 % interval"
+    )
+    assert first < words.index("Whether it matters is open, because [verdict] states no delta.")
     assert first < words.index("pi - random Is it worth it? +3.0 points Better:")
     assert first < words.index("pi - shuffled Is it the human structure? +5.0 points Better:")
     assert "Is it worth it? pi is better than random by 3.0 points" in words
     assert "95 % interval +0.5 to +5.5, 3 seeds" in words
     assert "triplet-hinge on shuffled-votes of nights" in words
+    assert "3 of 3 (seeds 0 to 2)" in words
     assert (
         "The runs of a seed do not differ in first weights, text tower, batches, packages or machine; 9"
         in words
@@ -120,7 +124,7 @@ def test_different_batches_are_reported_as_unfair(tmp_path):
     records = three_by_three()
     records[3]["hashes"]["pretrain_data"] = "other"
     words = text_of(page(tmp_path, records))
-    assert "The runs of a seed differ in batches data0 (random, shuffled) and other (pi); 9 of 9" in words
+    assert "The runs of a seed differ in batches of random, shuffled and of pi; 9 of 9" in words
     assert "in nothing else" not in words
 
 
@@ -448,7 +452,7 @@ def with_spread(records, **after):
 
 def test_a_collapsed_arm_is_reported_next_to_the_headline(tmp_path):
     html = page(tmp_path, with_spread(three_by_three(), pi=0.2, shuffled=0.0002))
-    (limit,) = re.findall(r'<p class="limit">(.*?)</p>', html)
+    _, limit = re.findall(r'<p class="limit">(.*?)</p>', html)
     assert limit.startswith("Stage 1 collapsed the image embeddings of shuffled (0.5 to 0.0002): mean cosine")
 
 

@@ -441,4 +441,6 @@ def test_an_undecided_answer_has_its_own_exit_code(cli, tmp_path):
 def test_markdown_begins_with_the_verdict(cli, tmp_path):
     (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": LEAD}))
     done = cli("compare", "results.csv", "--baseline", "random", "--format", "markdown")
-    assert done.stdout.startswith("* pi scores 72.1 %, and random 70.0 %")
+    assert done.stdout.startswith(
+        "pi is better than random on these items. pi scores 72.1 %, random 70.0 %: +2.1 points ("
+    )

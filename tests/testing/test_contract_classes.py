@@ -126,6 +126,18 @@ def test_an_undocumented_key_is_reported(tmp_path):
     assert "Config.strength needs a string under it" in said
 
 
+def test_a_short_docstring_is_not_called_missing(tmp_path):
+    class Brief(Random):
+        """Draws."""
+
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Config:
+            pass
+
+    (said,) = complaints("initializer", Brief, tmp_path)
+    assert "its docstring is too short: 'Draws.'. State what the component does" in said
+
+
 def test_a_method_with_wrong_arguments_is_reported(tmp_path):
     class Other(Base):
         """Takes other arguments."""

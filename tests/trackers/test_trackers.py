@@ -101,30 +101,81 @@ def test_a_tracker_receives_the_recipe_before_the_run_starts(heard):
     assert settings["init"][0]["use"] == "triplet-hinge"
 
 
-def plain_console():
+def plain_console(every_seconds=0.0, primary=""):
     """Return a console tracker that writes plain lines to a string."""
-    tracker = Console(Console.Config(every_seconds=0.0))
+    tracker = Console(Console.Config(every_seconds=every_seconds, primary=primary))
     tracker._console = RichConsole(file=io.StringIO(), width=120)
     return tracker, tracker._console.file
 
 
-def test_the_console_prints_position_steps_scores_and_remaining_time():
+def log_run(tracker, arm, seconds, seed=0, begin=0.0, scores=()):
+    """Send the events of a run with a stage of 40 steps."""
+    for kind, at, more in (
+        ("run-start", 0.0, {}),
+        ("stage-start", 0.0, {"stage": "pretrain", "message": "clip", "total_steps": 40}),
+        ("step", seconds / 4, {"stage": "pretrain", "step": 10, "total_steps": 40, "metrics": {"loss": 2.5}}),
+        ("scores", seconds, {"samples_seen": 400, "scores": scores}),
+        ("run-end", seconds, {"message": "finished"}),
+    ):
+        tracker.log(Event(kind=kind, arm=arm, seed=seed, time=1.7e9 + begin + at, **more))
+
+
+SCORES = (
+    Score(name="2afc/y", value=0.5, chance=0.5, extra={"held_out": "anchor", "num_units": 3}),
+    Score(name="top1/x", value=0.25, stderr=0.01, chance=0.1),
+    Score(name="embedding_spread/x", value=0.4),
+)
+
+
+def test_a_pipe_has_one_line_for_a_finished_run_with_its_primary_score_and_duration():
+    tracker, out = plain_console(every_seconds=60.0)
+    tracker.expect([("pi", 0), ("pi", 1)])
+    log_run(tracker, "pi", 50.0, scores=SCORES)
+    assert out.getvalue() == "pi, seed 0: top1/x 25.0 %, 50 s (1 of 2 runs, about 50 s left)\n"
+
+
+def test_the_line_of_a_run_has_the_stated_primary_score():
+    tracker, out = plain_console(every_seconds=60.0, primary="2afc")
+    log_run(tracker, "pi", 50.0, scores=SCORES)
+    assert "pi, seed 0: 2afc/y 50.0 % (too few anchors for an interval), 50 s" in out.getvalue()
+
+
+def test_a_line_a_minute_names_arm_and_stage():
+    tracker, out = plain_console(every_seconds=60.0)
+    tracker.expect([("pi", 0), ("pi", 1)])
+    log_run(tracker, "pi", 400.0)
+    first, _ = out.getvalue().splitlines()
+    assert first == "pi, seed 0: pretrain clip, step 10 of 40  loss 2.5 (5 min left in this stage)"
+    tracker, out = plain_console(every_seconds=60.0)
+    log_run(tracker, "pi", 200.0)  # the step is after 50 s
+    assert len(out.getvalue().splitlines()) == 1
+
+
+def test_a_second_worker_repeats_no_run_that_another_one_finished():
+    tracker, out = plain_console()
+    tracker.expect([("random", 0), ("pi", 0)])
+    tracker.log(Event(kind="run-end", arm="random", message="already finished"))
+    assert out.getvalue() == ""
+    log_run(tracker, "pi", 50.0, scores=SCORES)
+    assert "(2 of 2 runs)" in out.getvalue()
+
+
+def test_the_time_left_counts_the_duration_of_each_arm():
+    tracker, out = plain_console(every_seconds=60.0)
+    tracker.expect([(arm, seed) for seed in (0, 1) for arm in ("random", "pi")])
+    log_run(tracker, "random", 10.0)
+    log_run(tracker, "pi", 80.0, begin=10.0)
+    first, second = out.getvalue().splitlines()
+    assert "1 of 4 runs, at least 30 s left" in first  # nothing is known of pi
+    assert "2 of 4 runs, about 2 min left" in second  # 10 + 80 s
+
+
+def test_a_failed_run_is_named_with_its_state():
     tracker, out = plain_console()
     tracker.expect([("pi", 0), ("pi", 1)])
-    say = lambda kind, at, **more: tracker.log(Event(kind=kind, arm="pi", time=at, **more))  # noqa: E731
-    say("run-start", 0.0)
-    say("stage-start", 0.0, stage="pretrain", message="clip", total_steps=40)
-    say("step", 10.0, stage="pretrain", step=10, total_steps=40, metrics={"loss": 2.5})
-    few = Score(name="2afc/y", value=0.5, extra={"held_out": "anchor", "num_units": 3})
-    say("scores", 40.0, samples_seen=400, scores=(Score(name="top1/x", value=0.25, stderr=0.01), few))
-    say("run-end", 50.0, message="finished")
-    say("run-start", 50.0, seed=1)
-    shown = out.getvalue()
-    assert "pi, seed 0  (run 1 of 2)" in shown
-    assert "pretrain step 10/40 loss 2.5  this stage: 30 s left" in shown
-    assert "after 400 samples: top1/x 0.250 ± 0.010" in shown
-    assert "2afc/y 0.500 (too few anchors for an interval)" in shown
-    assert "pi, seed 1  (run 2 of 2, all runs: about 50 s left)" in shown
+    tracker.log(Event(kind="run-start", arm="pi", time=1.7e9))
+    tracker.log(Event(kind="run-end", arm="pi", time=1.7e9 + 5, message="failed"))
+    assert out.getvalue() == "pi, seed 0: failed, 5 s (0 of 2 runs)\n"
 
 
 def test_the_scores_of_all_arms_are_printed_after_each_seed_but_the_last():

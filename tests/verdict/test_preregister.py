@@ -325,7 +325,7 @@ def test_pilot_runs_predict_the_power_of_the_planned_seeds(lab, tmp_path):
         "redrawn - random in top1/x, with the variance of 3 pilot seeds [and its 80 % range]: 5 seeds call a true "
         "difference of 0.5 points better with "
     )
-    assert "and one of 1.0 points with" in line
+    assert "and one of 1 point with" in line
     assert "equal arms equivalent with" in line
     lab.path.write_text(THREE.replace('"redrawn"', '"third"'))
     (line,) = make_plan(lab.recipe(), tmp_path / "new", [lab.root])["prospects"]

@@ -78,25 +78,25 @@ def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
         (
             (0.325, 0.326, 0.327),
             "equivalent",
-            "equivalent, within 1.0 points (90 % interval 32.4 to 32.8",
+            "equivalent, within 1 point (90 % interval 32.4 to 32.8",
         ),
         ((0.326,), "one seed", "undecided, one seed has no interval"),
-        ((0.240, 0.241, 0.242), "worse", "worse by 8.7 points, more than the allowed 1.0 points"),
+        ((0.240, 0.241, 0.242), "worse", "worse by 8.7 points, more than the allowed 1 point"),
         ((0.390, 0.391, 0.392), "better", "better by 6.3 points (90 % interval"),
         (
             (0.286, 0.326, 0.366),
             "undecided",
-            "undecided, the interval is partly outside the allowed 1.0 points",
+            "undecided, the interval is partly outside the allowed 1 point",
         ),
         (
             (0.314, 0.316, 0.318),
             "undecided",
-            "undecided, the interval is partly outside the allowed 1.0 points",
+            "undecided, the interval is partly outside the allowed 1 point",
         ),
         (
             (0.318, 0.320, 0.322),
             "undecided",
-            "undecided, the interval is partly outside the allowed 1.0 points",
+            "undecided, the interval is partly outside the allowed 1 point",
         ),
     ],
     ids=[

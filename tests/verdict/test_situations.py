@@ -12,11 +12,8 @@ from situations.made import write_runs
 # situations with an unsupported sentence or an omission: a ratchet, remove a name when its sentences are correct
 NOT_YET = frozenset((Path(__file__).parents[1] / "situations/not_yet.txt").read_text("utf-8").splitlines())
 VIEWS = {
-    "terminal": (),
-    "markdown": (
-        "--format",
-        "markdown",
-    ),
+    "terminal": ("--all",),
+    "markdown": ("--all", "--format", "markdown"),
 }
 EVERY = [pytest.param(name, id=name.replace(" ", "-")) for name in SITUATIONS]
 

@@ -33,7 +33,14 @@ def summary(verb, folder, *options, plan=PLAN, values=VALUES):
     verb("preregister", "results.toml")
     write_table(folder, values)
     return verb(
-        "compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown", *options
+        "compare",
+        "results.csv",
+        "--plan",
+        "runs/results/plan.json",
+        "--all",
+        "--format",
+        "markdown",
+        *options,
     )
 
 
@@ -46,10 +53,10 @@ def test_an_edited_plan_refuses_every_claim_and_has_an_exit_code(verb, tmp_path)
     plan = tmp_path / "runs/results/plan.json"
     plan.write_text(plan.read_text().replace('"delta": 0.5', '"delta": 0.1'))
     compared = ("compare", "results.csv", "--plan", "runs/results/plan.json")
-    text = verb(*compared, "--format", "markdown")
-    assert text.startswith(
-        "* No claim is made, because the plan was edited after it was written: pi scores 72.0 %"
-    )
+    text = verb(*compared, "--all", "--format", "markdown")
+    refused = "No claim is made, because the plan was edited after it was written"
+    assert text.startswith(f"{refused}: +2.0 points against random (72.0 and 70.0 %; ")
+    assert f"* {refused}: pi scores 72.0 %" in text
     assert "which does not show that it is worth it: the plan was edited after it was written" in text
     assert "pi is worth it on" not in text
     verb(*compared, "--exit-code", code=13)

@@ -24,7 +24,8 @@ def test_seeds_are_added_up_to_max_seeds(verb, tmp_path):
     delta = "verdict.delta=0.001"
     shown = verb("run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", delta)
     assert "Undecided after 2 seeds. Adding seed 2." in shown
-    assert "This answer is final: the plan allows at most 3 seeds." in shown
+    whole = verb("compare", "runs/looks", "--all")
+    assert "This answer is final: the plan allows at most 3 seeds." in whole
     assert seeds_of(tmp_path) == seeds_of(tmp_path, "redrawn") == ["seed0", "seed1", "seed2"]
     record = json.loads((tmp_path / "runs/looks/random/seed2/record.json").read_text())
     assert record["recipe"]["overrides"] == ["verdict.max_seeds=3", delta, "seeds=[0, 1, 2]"]
@@ -133,10 +134,8 @@ def test_preregister_run_and_compare_follow_one_plan(verb, tmp_path):
     )  # fmt: skip
     assert "# Plan of looks" in shown
     assert "runs/looks/plan.json: plan of 20" in shown
-    shown = verb(
-        "run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", "verdict.delta=99"
-    )  # fmt: skip
-    assert "As planned (plan of 20" in shown
+    verb("run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", "verdict.delta=99")
+    assert "As planned (plan of 20" in verb("compare", "runs/looks", "--all")
     plan = read_plan(tmp_path / "runs/looks")
     record = json.loads((tmp_path / "runs/looks/random/seed0/record.json").read_text())
     assert record["plan"] == plan["sha256"]

@@ -110,13 +110,13 @@ def test_a_task_that_an_arm_was_trained_on_never_shows_its_value(tmp_path, name)
     assert "Is it worth it?" not in " ".join(sentences(comparison))
 
 
-@pytest.mark.parametrize(("share", "words"), [(0.0, "none"), (0.5, "50 %"), (1.0, "all")])
+@pytest.mark.parametrize(("share", "words"), [(0.0, "other"), (0.5, "50 % of these"), (1.0, "the same")])
 def test_training_images_in_a_score_are_reported_next_to_it(tmp_path, share, words):
     extra = {"seen_in_stage_1": share}
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
-    phrase = f"{words} of its images seen in training"
+    phrase = f"with {words} images"
     assert f"pi was trained on this task, {phrase}: the score" in " ".join(sentences(comparison))
-    assert f"trained on by pi and shuffled, {phrase}" in markdown_table(
+    assert f"the task of stage 1 in pi and shuffled, {phrase}" in markdown_table(
         Judged.of(comparison), comparison.scores
     )
 

@@ -35,6 +35,7 @@ class Conventions:
         direction: The meaning of a larger number, for ratings and matrices.
         ties: Treatment of judgments without a winner.
         winner_first: Whether the file lists the winner first, so that the order of columns reveals it.
+        weights: How judgments are weighted.
     """
 
     index_base: str = "by name"
@@ -43,6 +44,7 @@ class Conventions:
     direction: str = NOT_APPLICABLE
     ties: str
     winner_first: str
+    weights: str = "2AFC is weighted by votes"
 
 
 @runtime_checkable

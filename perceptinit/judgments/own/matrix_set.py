@@ -127,7 +127,12 @@ class MatrixSet(ABC):
 
     @cached_property
     def _dissimilarities(self) -> Dissimilarities:
-        return Dissimilarities.build(self._read[0], self.kind, str(self.source))
+        values, _ = self._read
+        diagonal = np.diagonal(values, axis1=1, axis2=2)
+        if self.kind == "dissimilarity" and diagonal.min() >= np.nanmax(values) > np.nanmin(values):
+            problem = "the diagonal has the largest values, so larger values mean more similar"
+            raise DataError(f'{self.source}: {problem}. Set kind = "similarity"')
+        return Dissimilarities.build(values, self.kind, str(self.source))
 
     @cached_property
     def _stimuli(self) -> Stimuli:

@@ -29,6 +29,6 @@ def estimate(
     runs = dry_runs(loaded, world or [1], memory)
     for line in (*table(runs), *(f"warning: {text}" for run in runs for text in run.warnings())):
         typer.echo(line)
-    for title, _, _, needed, limits, _ in resource_rows(loaded, has_gpu=True):
+    for title, _, _, needed, limits, *_ in resource_rows(loaded, has_gpu=True):
         if limits and not title.startswith("pretrain "):
             typer.echo(f"{title}: {needed} on one GPU. micro_batch for 24, 40, 80 GB: {limits}")
