@@ -15,6 +15,7 @@ from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, Sc
 from perceptinit.analysis.numbers import counts, number
 from perceptinit.reports.stages import find_split, held_out_accuracy
 from perceptinit.results.measures import is_perceptual, measure_title
+from perceptinit.verdict.trivial import write_leads
 from perceptinit.verdict.verdict import can_be_derived_from
 
 BESIDE = "the same judgments by"
@@ -277,11 +278,11 @@ def trained_on(score: ScoreComparison) -> str:
 
 
 def baselines_in_words(score: ScoreComparison) -> str:
-    """Return the scores of trivial models on a score's judgments as text; empty if there are none."""
+    """Return the scores of trivial models on a score's judgments, and leads of the best model, as text."""
     parts = []
     for baseline in score.baselines:
         edges = list(map(score.number, baseline.interval or ()))
         shown = f"{baseline.name} {score.number(baseline.value)}"
         missing = f" ({baseline.error.missing})" if baseline.error.missing else ""
         parts.append(f"{shown} [{', '.join(edges)}]" if edges else f"{shown}{missing}")
-    return ", ".join(parts)
+    return "; ".join(filter(None, [", ".join(parts), write_leads(score)]))

@@ -17,6 +17,7 @@ from perceptinit.reports.stages import find_split
 from perceptinit.verdict.headline import Judged
 
 ANY_WIDTH = 100_000  # in characters, wider than any table
+LONG_NAME = 20  # in characters; longer names of arms may fold
 READ_ME = (
     "Differences are {how}, with the interval that decides: 95 %, {test}, over {over}; shares in percent and "
     "points."
@@ -90,7 +91,8 @@ def _table(
     comparison: Comparison, score: ScoreComparison, others: Iterable[Column], is_short: bool = False
 ) -> Table:
     """Return a table without rows. A short one has no title and no empty lines."""
-    arm = Column("arm", min_width=max(map(len, comparison.runs.arms)))
+    longest = max(map(len, comparison.runs.arms))
+    arm = Column("arm", min_width=longest if longest <= LONG_NAME else None, overflow="fold")
     title = None if is_short else columns.title(comparison, score)
     return Table(
         arm,

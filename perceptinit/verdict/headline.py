@@ -17,6 +17,7 @@ from perceptinit.verdict.plan_text import confirm_plan, describe_departures
 from perceptinit.verdict.published import PublishedScore, judge_published
 from perceptinit.verdict.readings import check_claims, count_items, find_assumptions, read_arm
 from perceptinit.verdict.target import describe_target
+from perceptinit.verdict.trivial import compare_with_trivial
 from perceptinit.verdict.verdict import Verdict, count_runs, describe_interval, verdicts
 
 NOTHING = "No run has finished with a score that could be compared."
@@ -136,8 +137,7 @@ def _summarize(comparison: Comparison, published: Sequence[PublishedScore]) -> S
         readings.append(read_arm(comparison, score, arm, own, named))
         named += find_assumptions(own)
     target = comparison.runs.rule.target
-    if target is not None:
-        readings = [*describe_target(score, target), *readings]
+    of_target = [] if target is None else list(describe_target(score, target))
     departures = list(describe_departures(comparison))
     is_planned = comparison.runs.plan and not departures
     notes = [
@@ -145,11 +145,14 @@ def _summarize(comparison: Comparison, published: Sequence[PublishedScore]) -> S
         describe_failures(comparison.runs, score),
     ]
     limits = find_limits(comparison, score, arms, answers, departures)
+    said = answer_in_words(comparison, score, arms, answers)
     return Summary(
-        answer=tuple(answer_in_words(comparison, score, arms, answers)),
+        answer=tuple(
+            filter(None, [compare_with_trivial(score), *of_target, *(said if arms or not of_target else [])])
+        ),
         caveats=tuple(find_caveats(score, arms, answers, readings, limits)),
         lead=_describe_first(comparison.runs, score, answers),
-        readings=tuple(filter(None, readings)),
+        readings=tuple(filter(None, [*of_target, *readings])),
         measured=_describe_measurement(comparison, score),
         answers=tuple(answers),
         limits=tuple(limits),

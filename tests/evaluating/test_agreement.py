@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pyarrow
@@ -174,7 +175,7 @@ def test_names_suffice_for_embeddings_in_files(cli, lab):
     assert [row["value"] for row in rows] == [row["value"] for row in others]
     assert not rows[0]["extra"]["baselines"]
     assert "pixels 32 x 32" in others[0]["extra"]["baselines"]
-    printed = " ".join(cli("eval", "ours.parquet", *given).stdout.split())
+    printed = " ".join(cli("eval", "ours.parquet", *given, "--all").stdout.split())
     assert "triplets: all judgments, people not named, no images, so no trivial models" in printed
     assert "pixels 32 x 32" not in printed
 
@@ -545,3 +546,33 @@ def test_the_best_layer_is_marked_for_every_kind_of_judgments(on):
         "2afc/triplets-best-layer", "odd_one_out/odd-best-layer", "rsa_spearman/rdm-best-layer", "rsa_kendall/rdm-best-layer",
     }  # fmt: skip
     assert "best layer for triplets: blocks." in str(found)
+
+
+def test_the_best_model_is_compared_with_the_best_trivial_model_first(cli, lab):
+    """The interval is that of the differences by item, with Bonferroni's level over seven trivial models."""
+    models = ("ours.parquet", "noise.parquet")
+    text = cli("eval", *models, *asked("triplets.csv"), "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    best = max(rows, key=lambda row: float(row["value"]))
+    items = json.loads(best["details"])["items"]
+    images, num = np.array(items["images"]), np.array(items["weights"], float)
+    values = np.array(items["values"])
+    trivial = max(items["baselines"], key=lambda name: np.average(items["baselines"][name], weights=num))
+    gaps = values - np.array(items["baselines"][trivial])
+    mean = np.average(gaps, weights=num)
+
+    def leave_out(groups):
+        left = np.array([np.average(gaps[kept], weights=num[kept]) for kept in groups])
+        return (len(left) - 1) / len(left) * np.square(left - left.mean()).sum()
+
+    over_images = leave_out([~(images == image).any(axis=1) for image in range(NUM)])
+    of_items = leave_out([np.arange(len(num)) != row for row in range(len(num))])
+    spread = np.average(np.square(gaps - mean), weights=num) / (len(num) - 1)
+    variance = max(over_images - 2 * of_items, of_items, spread)
+    half = t.ppf(1 - 0.025 / 7, NUM - 1) * variance**0.5
+    printed = " ".join(cli("eval", *models, *asked("triplets.csv"), COLUMNS="400").stdout.split())
+    first = printed.split(" (")[0]
+    assert first.startswith(f"The best model, {best['arm']}, ")
+    assert first.endswith(f"the best trivial model, {trivial}: {100 * mean:+.1f} points")
+    low, high = map(float, re.search(r"of 7 trivial models (\S+) to (\S+) over images", printed).groups())
+    assert (low, high) == pytest.approx((100 * (mean - half), 100 * (mean + half)), abs=0.1)

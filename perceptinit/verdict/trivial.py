@@ -1,0 +1,59 @@
+"""The best of several models beside trivial models on the same human judgments."""
+
+from collections.abc import Mapping
+
+from perceptinit.analysis.comparison import ScoreComparison
+from perceptinit.analysis.contrasts import Contrast
+from perceptinit.analysis.decisions import CONFIDENCE
+from perceptinit.analysis.intervals import estimate_two_way
+from perceptinit.analysis.statistics import Estimate
+
+
+def find_best_model(score: ScoreComparison) -> str:
+    """Return the model with the best score; empty if the arms are not models, or are not measured."""
+    measured = [arm for arm in score.arms if arm.value] if score.rule.one_run_decides else []
+    best = max(measured, key=lambda arm: score.sign * arm.value.mean if arm.value else 0.0, default=None)
+    return best.arm if best else ""
+
+
+def find_leads(score: ScoreComparison) -> Mapping[str, Estimate]:
+    """Return the differences of the best model and each trivial model, paired by item.
+
+    The intervals are simultaneous over the trivial models (Bonferroni).
+    """
+    arm = find_best_model(score)
+    parts = {trivial.name: score.components.get(Contrast(arm, trivial.name)) for trivial in score.baselines}
+    level = 1 - (1 - CONFIDENCE) / max(1, len(parts))
+    return {name: estimate_two_way(own, level) for name, own in parts.items() if own}
+
+
+def compare_with_trivial(score: ScoreComparison) -> str:
+    """Return a sentence on the best model and the best trivial model; empty without values by item."""
+    leads = find_leads(score)
+    arm = find_best_model(score)
+    known = [trivial for trivial in score.baselines if trivial.name in leads]
+    value = score.arm(arm).value if arm else None
+    if not known or value is None:
+        return ""
+    best = max(known, key=lambda trivial: trivial.value)
+    lead = leads[best.name]
+    relation = "is not shown to be above"
+    if (lead.low or 0.0) > 0:
+        relation = "is above"
+    elif (lead.high or 0.0) < 0:
+        relation = "is below"
+    units = score.components[Contrast(arm, best.name)].units
+    return (
+        f"The best model, {arm}, {relation} the best trivial model, {best.name}: {score.signed(lead.mean)} "
+        f"({score.number(value.mean)} and {score.number(best.value)} %; simultaneous 95 % interval of "
+        f"{len(leads)} trivial models {score.interval(lead)} over {' and '.join(units)})."
+    )
+
+
+def write_leads(score: ScoreComparison) -> str:
+    """Return the differences of the best model and each trivial model in words; empty if unknown."""
+    found = []
+    for name, lead in find_leads(score).items():
+        difference = score.signed(lead.mean).removesuffix(" points")
+        found.append(f"{name} {difference} [{score.interval(lead, ', ')}]")
+    return f"{find_best_model(score)} against them: {', '.join(found)}" if found else ""
