@@ -1,5 +1,6 @@
-"""`perceptinit show`: the documentation of a component."""
+"""`perceptinit show`: the documentation of a component, and the JSON Schema of recipes."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -9,18 +10,30 @@ from perceptinit.cli.group import join_lines
 from perceptinit.errors import UsageError
 from perceptinit.registry import KINDS, Registry, unknown
 
+RECIPE = "recipe"
+
 
 def show(
     ctx: typer.Context,
     kind: Annotated[str, typer.Argument(help="Kind, such as initializer. It may be left out.")],
     name: Annotated[str, typer.Argument(help="Name (perceptinit list).")] = "",
+    schema: Annotated[
+        bool, typer.Option("--schema", help="With recipe: the JSON Schema with which editors check recipes.")
+    ] = False,
 ) -> None:
     """Show the documentation of a component, its recipe keys with defaults, and its plug-in.
+
+    Editors complete recipes whose first line is `#:schema FILE`; the schema contains all installed plug-ins.
 
     Example: perceptinit show triplet-hinge
 
     Example: perceptinit show pairs synthetic
+
+    Example: perceptinit show recipe --schema > recipe.schema.json
     """
+    if schema or kind == RECIPE:
+        _print_schema(ctx.obj.registry, kind, name, schema)
+        return
     from rich.markup import escape
     from rich.padding import Padding
 
@@ -47,6 +60,15 @@ def show(
             console.print(Padding(escape(join_lines(field.doc)), (0, 0, 0, 4)))
     for part in description.parts:
         console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {PARTS[part]}")
+
+
+def _print_schema(registry: Registry, kind: str, name: str, is_asked: bool) -> None:
+    """Print the JSON Schema of recipes; UsageError for other arguments."""
+    from perceptinit.recipe.schema import recipe_schema
+
+    if (kind, name, is_asked) != (RECIPE, "", True):
+        raise UsageError("the schema is that of recipes. Run: perceptinit show recipe --schema")
+    typer.echo(json.dumps(recipe_schema(registry), indent=1))
 
 
 def find_kind(registry: Registry, name: str) -> str:

@@ -83,6 +83,13 @@ def test_the_shipped_file_is_the_schema_of_the_core(schema):
     )
 
 
+def test_the_command_prints_the_schema(cli, schema):
+    done = cli("show", "recipe", "--schema")
+    assert json.loads(done.stdout) == json.loads(json.dumps(schema))
+    assert "Run: perceptinit show recipe --schema" in cli("show", "recipe").stderr
+    assert "Run: perceptinit show recipe --schema" in cli("show", "clip", "--schema").stderr
+
+
 def test_every_bundled_recipe_is_valid_and_names_the_schema(schema):
     validator = jsonschema.Draft7Validator(schema)
     wrong = {}
