@@ -30,7 +30,7 @@ def atomic_path(
 ) -> Iterator[Path]:
     """Yield a temporary path, which is renamed to `path` if the block succeeds and removed otherwise.
 
-    Temporary files that killed processes left beside it are removed first.
+    Temporary files of killed processes in its folder are removed first.
 
     Args:
         path: The final path.

@@ -84,7 +84,7 @@ def encode_frozen_once(
 ) -> None:
     """Replace the tower and the images of `users` by the tower behind its frozen part and its features.
 
-    If the frozen part has to be encoded in each step, nothing changes, and a warning states the reason.
+    If the frozen part must be encoded in each step, nothing changes, and a warning states the reason.
 
     Args:
         model: Image tower whose trained parameters require gradients.

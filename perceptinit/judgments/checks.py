@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.errors import DataError, PerceptInitError
+from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
 from perceptinit.files.tables import read_table
 from perceptinit.judgments.forms.named_triplets import number_questions, sort_distinct
 from perceptinit.judgments.forms.splits import NO_SPLIT, SPLITS
-from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.own_table import EXCLUDED, OwnTable
 from perceptinit.types import Split, Triplets
 
@@ -112,32 +111,6 @@ def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Ite
     listed = ", ".join(f"{count:,} {s}" for s, count in counts.items())
     few = " (small test split; raise test_share)" if counts["test"] < MIN_TEST else ""
     yield f'{about} split_by = "image" would leave {listed} of {len(splits):,} judgments{few}'
-
-
-def find_inverted_matrices(judgments: RdmSet) -> Iterator[str]:
-    """Yield a message if matrices that are given as dissimilarities look like similarities."""
-    if judgments.kind != "dissimilarity":
-        return
-    try:
-        matrices, _ = judgments.read_file()
-    except PerceptInitError:
-        return  # reported as a problem of the file
-    num_inverted = sum(map(_is_diagonal_largest, matrices))
-    if num_inverted:
-        which = f"{num_inverted:,} of {len(matrices):,} matrices" if len(matrices) > 1 else "the matrix"
-        yield (
-            f'{judgments.source}: kind = "dissimilarity", but the diagonal of {which} is the maximum, as in '
-            'similarities. Set kind = "similarity", or the cells of the diagonal to nan'
-        )
-
-
-def _is_diagonal_largest(matrix: np.ndarray) -> bool:
-    """Return whether no cell of a matrix (M, M) exceeds a cell of its diagonal, which has no NaN."""
-    others = matrix[~np.eye(len(matrix), dtype=bool)]
-    known = others[~np.isnan(others)]
-    if not len(known) or known.min() == known.max():
-        return False  # reported as a matrix without an order
-    return bool(np.diagonal(matrix).min() >= known.max())
 
 
 def _find_common_questions(a: Triplets, b: Triplets) -> list[list[str]]:

@@ -233,12 +233,6 @@ def _check_component(judgments: Any, triplets: Splits) -> Iterator[Finding]:
             yield from _as_findings("note", judgments.describe_people())
 
 
-def _check_direction(judgments: Any, triplets: Splits) -> Iterator[Finding]:
-    """Yield an error if matrices that are given as dissimilarities look like similarities."""
-    if isinstance(judgments, RdmSet):
-        yield from _as_findings("error", checks.find_inverted_matrices(judgments))
-
-
 def _check_files(judgments: Any, triplets: Splits) -> Iterator[Finding]:
     """Yield an error for each file that differs from the published one."""
     if root := getattr(getattr(judgments, "config", None), "root", None):
@@ -256,7 +250,6 @@ CHECKS: tuple[Check, ...] = (
     _check_shared_images,
     _check_own_table,
     _check_component,
-    _check_direction,
     _check_files,
 )
 

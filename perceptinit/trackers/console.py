@@ -252,7 +252,7 @@ class Console:
         arms = dict.fromkeys(arm for arm, _ in runs)
         seeds = {seed for _, seed in runs}
         done = [seed for seed in seeds if all(firsts.get((arm, seed)) for arm in arms)]
-        if self._num_seeds < len(done) < len(seeds):
+        if self._num_seeds < len(done) < len(seeds) and len(arms) > 1:
             scores = {arm: [s for s in (firsts[arm, seed] for seed in done) if s] for arm in arms}
             means = (f"{arm} {_value(fmean(s.value for s in own), own[0])}" for arm, own in scores.items())
             name = next(iter(scores.values()))[0].name

@@ -42,7 +42,7 @@ def split_sentences(text: str) -> list[str]:
 def answer_in_words(
     comparison: Comparison, score: ScoreComparison, arms: Sequence[str], answers: Sequence[Verdict]
 ) -> list[str]:
-    """Return who is better than what, by how much and how certain it is, in one or two sentences.
+    """Return which arm is better, by how much and how certain it is, in one or two sentences.
 
     Args:
         comparison: Comparison of the runs.
@@ -89,19 +89,16 @@ def _say(
     lower = "" if score.higher_is_better else "lower is better"
     unit = " %" if score.is_share else ""
     numbers = f"{lower}{': ' if lower else ''}{own} and {other}{unit}; {sure}"
-    unbeaten = ""
-    if not is_edited(comparison.runs.plan):
-        unbeaten = read_unbeaten(comparison, score, main, _find_own_structure(main, answers))
     if main.outcome in SIDES and claim.endswith(f" than {reference}"):
-        return [f"{claim} by {score.magnitude(mean)} ({numbers}){unbeaten}."]
+        return [f"{claim} by {score.magnitude(mean)} ({numbers})."]
     effect = score.signed(mean)
     if lower:
         effect = f"{score.magnitude(mean)} in favor of {arm if mean < 0 else reference}"
-    joined = f"{claim}: {effect}{'' if lower else f' against {reference}'} ({numbers}){unbeaten}."
+    joined = f"{claim}: {effect}{'' if lower else f' against {reference}'} ({numbers})."
     if len(joined.split()) <= most:
         return [joined]
     scores = f"{arm} scores {own}{unit}, {reference} {other}{unit}"
-    return [f"{claim}{unbeaten}.", f"{scores}: {effect} ({lower}{'; ' if lower else ''}{sure})."]
+    return [f"{claim}.", f"{scores}: {effect} ({lower}{'; ' if lower else ''}{sure})."]
 
 
 def _claim(comparison: Comparison, score: ScoreComparison, main: Verdict, answers: Sequence[Verdict]) -> str:
@@ -152,6 +149,7 @@ def _list_others(score: ScoreComparison, main: Sequence[Verdict], is_refused: bo
 
 
 def find_caveats(
+    comparison: Comparison,
     score: ScoreComparison,
     arms: Sequence[str],
     answers: Sequence[Verdict],
@@ -161,6 +159,7 @@ def find_caveats(
     """Return at most two sentences on what an answer does not say, with the most important first.
 
     Args:
+        comparison: Comparison of the runs.
         score: Primary score.
         arms: Arms of the headline.
         answers: Verdicts of the headline.
@@ -170,10 +169,13 @@ def find_caveats(
     main = _list_main(score, arms, answers)
     by_arm = dict(zip(arms, readings, strict=True))
     own = [_list_own(score, v, by_arm[v.contrast.arm]) for v in main[:1]]
+    structures = [_find_own_structure(v, answers) for v in main[:1]]
+    controls = [read_unbeaten(comparison, score, main[0], each).removeprefix("; ") for each in structures]
     assumed = list_in_words(find_assumptions(answers))
     found = [
         *(limit for limit in limits if limit == SMOKE),
         *chain(*own),
+        *(f"{clause}." for clause in controls if clause and clause not in " ".join(own[0])),
         f"This assumes that {assumed}." if assumed else "",
         *(f"For {v.contrast.arm}, {_name_obstacle(v)}." for v in main[1:2] if _name_obstacle(v)),
         *(limit for limit in limits if limit not in (SMOKE, describe_family(score, answers))),

@@ -30,7 +30,7 @@ class Summary:
     """The summary of a comparison in its primary score.
 
     Attributes:
-        answer: Who is better, by how much and how certain it is, in one or two sentences.
+        answer: Which arm is better, by how much and how certain it is, in one or two sentences.
         caveats: At most two sentences on what the answer does not say.
         lead: What the first arm of the verdict is, its score, that of its reference, and their difference.
         readings: A sentence for each arm of the headline, in order.
@@ -150,7 +150,7 @@ def _summarize(comparison: Comparison, published: Sequence[PublishedScore]) -> S
         answer=tuple(
             filter(None, [compare_with_trivial(score), *of_target, *(said if arms or not of_target else [])])
         ),
-        caveats=tuple(find_caveats(score, arms, answers, readings, limits)),
+        caveats=tuple(find_caveats(comparison, score, arms, answers, readings, limits)),
         lead=_describe_first(comparison.runs, score, answers),
         readings=tuple(filter(None, [*of_target, *readings])),
         measured=_describe_measurement(comparison, score),

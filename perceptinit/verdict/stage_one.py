@@ -33,7 +33,7 @@ class StageOne(NamedTuple):
 
 
 class Rise(NamedTuple):
-    """Held-out 2AFC of a run, in [0, 1]; NaN for what is not recorded.
+    """Held-out 2AFC of a run, in [0, 1]; NaN for values that are not recorded.
 
     Attributes:
         before: 2AFC before stage 1.

@@ -57,7 +57,7 @@ class Crowd:
     def answers(self, split: str, count: int, image_size: int) -> np.ndarray:
         """Return the votes for the second image and all votes on each triplet, int64 (2, N).
 
-        They are computed once a machine and kept beside the pictures of this size.
+        They are computed once a machine and kept with the pictures of this size.
         """
         names = ("votes", self.seed, self.num_observers, self.min_votes, self.max_votes, split)
         rows = keep_rows(

@@ -9,7 +9,7 @@ from perceptinit.cli import create_app
 from perceptinit.cli.options import REFUSED, REPLACED
 from perceptinit.components.plugin_manager import build_plugin_manager
 
-MAX_OPTIONS = 90  # of all commands of the core, without plug-ins
+MAX_OPTIONS = 98  # of all commands of the core, without plug-ins
 MAX_PER_COMMAND = 15
 VALUES = {
     "--at": "end",

@@ -140,7 +140,7 @@ def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_pat
         "eval", "checkpoints", "--backbone", recipe, "--no-cache",
         "--on", "mnist,root=sets", "--on", "stl10,root=sets", "--on", "captions,root=sets",
     ]  # fmt: skip
-    done = cli(*arguments)
+    done = cli(*arguments, "--all")
     assert done.returncode == 0, done.stderr
     for text in ("step0", "step1", "top1/mnist", "mean of 2 sets", "image_recall_1/captions"):
         assert text in done.stdout

@@ -322,7 +322,7 @@ def test_files_that_are_not_tables_are_reported(table, tmp_path):
     judgments.config.path.write_bytes("anchor;é".encode("latin-1"))
     assert "not UTF-8 text" in next(judgments.preflight())
     judgments.config.path.write_bytes(b"")
-    assert "no header in the first row" in next(judgments.preflight())
+    assert "there is no header" in next(judgments.preflight())
     (tmp_path / "lab.parquet").write_bytes(b"PAR1")
     parquet = Table(Table.Config(path=tmp_path / "lab.parquet"))
     assert "not a readable Parquet file" in next(parquet.preflight())

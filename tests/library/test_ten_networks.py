@@ -1,4 +1,4 @@
-"""The one-line call never ends in an error of its own defaults, on ten small networks with random weights."""
+"""The one-line call never ends in an error with its defaults, on ten small networks with random weights."""
 
 import numpy as np
 import pytest

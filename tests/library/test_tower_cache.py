@@ -138,7 +138,7 @@ def test_a_checkpoint_file_with_changed_weights_is_a_separate_entry(tmp_path, ca
     from safetensors.torch import save_file
 
     file = tmp_path / "start.safetensors"
-    given = {"initializer": "checkpoint", "file": file, "judgments": None}
+    given = {"method": "checkpoint", "file": file, "judgments": None}
     given["key_map"] = {"": "trunk.", "mean": "mean", "std": "std"}
     about = {"mean": torch.full((3,), 0.5), "std": torch.full((3,), 0.5)}
 

@@ -1,4 +1,4 @@
-"""The owner's page of `perceptinit collect` displays hostile names as they are, in a browser."""
+"""The owner's page of `perceptinit collect` displays hostile names unchanged, in a browser."""
 
 import html
 import json

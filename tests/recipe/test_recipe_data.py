@@ -235,14 +235,17 @@ def test_each_data_set_of_a_recipe_is_listed_once_with_its_card(cli):
     assert find_needs(load_recipe("quickstart")) == []
 
 
+def read_obstacles(done):
+    return done.stdout.split("Before it can run:\n")[1].split("\n\n")[0].splitlines()
+
+
 def test_validate_summarizes_missing_data_in_one_line(cli):
     sets = ["mnist", "cifar10", "stl10"]
     done = cli("validate", "r.toml", "--set", f"eval.0.datasets={sets}")
-    _, obstacles = done.stdout.split("Before it can run:\n")
-    (line,) = obstacles.splitlines()
+    (line,) = read_obstacles(done)
     assert "missing data: pairs cc3m, 3 test sets, judgments lab/opinions (1.8 GB)." in line
     assert "perceptinit data download r.toml --set" in line
-    few = cli("validate", "r.toml").stdout.split("Before it can run:\n")[1].splitlines()
+    few = read_obstacles(cli("validate", "r.toml"))
     assert [text.split("]: ")[0] for text in few[:3]] == [
         "  [pretrain.pairs",
         "  [eval[0]",

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from perceptinit.compute.devices import usable_cores
+from perceptinit.errors import count
 from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running import resources
 from perceptinit.running.readiness import find_obstacles, find_warnings
-from perceptinit.running.resources import resource_rows
+from perceptinit.running.resources import resource_rows, resource_table
 from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext
 
@@ -118,9 +120,13 @@ def test_the_cost_is_estimated_from_published_sizes_if_data_are_missing(monkeypa
     assert not Path("data").exists()
 
 
-def test_the_plan_states_steps_images_and_minutes_of_a_stage():
-    stage, *_ = [line for line in plan_lines(load_recipe("quickstart")) if line.startswith("  init.0")]
-    assert re.search(r"[\d,]+ steps, [\d,]+ images, .*; \d+ (s|minutes) on 2 CPU cores", stage)
+def test_validate_states_steps_images_and_time_of_a_stage_on_this_cpu():
+    headings, rows = resource_table(load_recipe("quickstart"))
+    (stage,) = [row for row in rows if "pi: init.0" in row[0]]
+    assert headings == ("stage", "steps", "images", f"time on {count(usable_cores(), 'CPU core')}")
+    assert re.fullmatch(r"[\d,]+", stage[1])
+    assert re.fullmatch(r"[\d,]+", stage[2])
+    assert re.fullmatch(r"\d+ (s|min)", stage[3])
 
 
 def test_validate_prints_the_resources_of_each_stage(cli):
@@ -156,7 +162,7 @@ def test_memory_is_for_gpus_and_for_stages_of_more_than_an_hour_on_a_cpu():
     recipe = load_recipe("quickstart")
     on_cpu, on_gpu = ({row[3] for row in resource_rows(recipe, has_gpu)} for has_gpu in (False, True))
     assert on_cpu == {""}
-    assert on_gpu - {""} == {"0.1 GB"}
+    assert on_gpu - {""} == {"0.0 GB", "0.1 GB"}  # stage 1, pretraining
 
 
 def gradients_of_first_step(pretrainer):

@@ -1,4 +1,4 @@
-"""Names in tables and records are displayed as they are in every output, and never become markup."""
+"""Names in tables and records are displayed unchanged in every output, and never become markup."""
 
 import csv
 import io

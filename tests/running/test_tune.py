@@ -145,7 +145,9 @@ def test_tuning_finds_the_planted_learning_rate_of_each_arm_and_reports_two_tabl
     assert abs(math.log10(rates["pi"] / 1e-1)) < 0.67
 
     shared, best = shown.split("Each arm at its best settings: differences come")
-    assert "pi is worse than random by 40.0 points" in shared  # lr 1e-3, the best rate of random
+    assert "pi scores 60.0 %, random 100.0 %: -40.0 points" in shared  # lr 1e-3, the best rate of random
+    assert "Each arm has its own settings, the best of its median search" in best
+    best = verb("compare", "runs/planted-best", "--all")
     assert "Each at its best settings: is it better than random?" in best
     assert "This compares procedures, tuning included, and not initializations alone" in best
     assert f"pi at its best: pretrain.lr {rates['pi']}" in best

@@ -131,7 +131,7 @@ def test_each_replaced_plan_is_a_departure_with_the_answer_under_it(verb, tmp_pa
     replace_plan(verb, tmp_path, "delta = 3", "delta = 2.2")
     replace_plan(verb, tmp_path, "delta = 2.2", "delta = 0.5")
     write_table(tmp_path)
-    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown")
+    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--all", "--format", "markdown")
     assert "As planned" not in text
     first, second = [line for line in text.split(" * ") if "it replaced the plan of " in line]
     assert "With that plan: pi - random equivalent instead of better by more than delta." in first
@@ -145,7 +145,7 @@ def test_a_replaced_plan_with_the_same_answers_leaves_the_claim(verb, tmp_path):
     verb("preregister", "results.toml")
     replace_plan(verb, tmp_path, "delta = 0.4", "delta = 0.5")
     write_table(tmp_path)
-    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown")
+    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--all", "--format", "markdown")
     assert "With that plan: the same answers." in text
     assert "pi is worth it on" in text
 
@@ -155,5 +155,5 @@ def test_a_replaced_plan_with_another_baseline_has_its_own_comparisons(verb, tmp
     verb("preregister", "results.toml")
     replace_plan(verb, tmp_path, 'baseline = "mimetic"', 'baseline = "random"')
     write_table(tmp_path)
-    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown")
+    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--all", "--format", "markdown")
     assert "pi - mimetic better by more than delta instead of not measured" in text

@@ -123,7 +123,7 @@ def test_a_preregistered_target_is_used_and_another_one_is_a_departure(verb, tmp
         f"{arm},{s},loss,{v + (arm == 'random')}" for arm in ("random", "new") for s, v in enumerate(NEW[:3])
     ]
     (tmp_path / "results.csv").write_text("\n".join(["arm,seed,measure,value", *rows]) + "\n")
-    command = ("compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown")
+    command = ("compare", "results.csv", "--plan", "runs/results/plan.json", "--all", "--format", "markdown")
     shown = verb(*command)
     assert "As planned" in shown
     assert "random is worse than the target" in shown

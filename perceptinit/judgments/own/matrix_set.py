@@ -128,10 +128,13 @@ class MatrixSet(ABC):
     @cached_property
     def _dissimilarities(self) -> Dissimilarities:
         values, _ = self._read
-        diagonal = np.diagonal(values, axis1=1, axis2=2)
-        if self.kind == "dissimilarity" and diagonal.min() >= np.nanmax(values) > np.nanmin(values):
-            problem = "the diagonal has the largest values, so larger values mean more similar"
-            raise DataError(f'{self.source}: {problem}. Set kind = "similarity"')
+        num_inverted = sum(map(_is_diagonal_largest, values)) if self.kind == "dissimilarity" else 0
+        if num_inverted:
+            which = f"{num_inverted:,} of {len(values):,} matrices" if len(values) > 1 else "the matrix"
+            raise DataError(
+                f'{self.source}: kind = "dissimilarity", but the diagonal of {which} is the maximum, as in '
+                'similarities. Set kind = "similarity", or the cells of the diagonal to nan'
+            )
         return Dissimilarities.build(values, self.kind, str(self.source))
 
     @cached_property
@@ -166,6 +169,15 @@ class MatrixSet(ABC):
             remedy = "Lower val_share or test_share" if split == "train" else f"Raise {split}_share"
             raise (DataError if members else EmptySplitError)(f"{self.name}: {found}. {remedy}")
         return members
+
+
+def _is_diagonal_largest(matrix: np.ndarray) -> bool:
+    """Return whether no cell of a matrix (M, M) exceeds a cell of its diagonal, which has no NaN."""
+    others = matrix[~np.eye(len(matrix), dtype=bool)]
+    known = others[~np.isnan(others)]
+    if not len(known) or known.min() == known.max():
+        return False  # reported as a matrix without an order
+    return bool(np.diagonal(matrix).min() >= known.max())
 
 
 class RdmSet(MatrixSet):

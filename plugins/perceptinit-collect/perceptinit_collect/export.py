@@ -75,7 +75,7 @@ def export(folder: Path, table: Path, split_by_image: bool = False) -> tuple[lis
 
 
 def _write_beside(table: Path, suffix: str, make: Callable[[Path], str]) -> Path:
-    """Write a text beside the table under the first name that no other content has, and return its path."""
+    """Write a text next to the table, under the first name that no other content has, and return its path."""
     names = (f"{table.stem}{number}{suffix}" for number in ("", *(f"-{n}" for n in range(2, 10_000))))
     paths = map(table.with_name, names)
     path = next(path for path in paths if not path.exists() or path.read_bytes() == make(path).encode())

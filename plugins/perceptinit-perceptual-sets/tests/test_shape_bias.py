@@ -22,9 +22,8 @@ from perceptinit_perceptual_sets.shape_bias import (
 from PIL import Image
 from safetensors.torch import save_file
 
-from perceptinit.plugin import DataError, RunContext
+from perceptinit.plugin import DataError, Fit, RunContext
 from perceptinit.testing import EvaluatorContract, tiny_model
-from perceptinit.types import Fit
 
 CLASSES = sorted(IMAGENET)
 COLORS = {name: (15 * i, 255 - 15 * i, 0) for i, name in enumerate(CLASSES)}
