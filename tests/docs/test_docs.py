@@ -125,6 +125,7 @@ NOT_OURS = {
     "cli/NAME.py",
     "json.py",
     "judgments.toml",
+    "judgments-2.toml",
     "local.py",
     "mine.toml",
     "path/to/perceptinit_orthogonal.py",
