@@ -410,7 +410,7 @@ def test_the_documented_commands_lead_from_images_to_stage_one(tmp_path, collect
     assert run.returncode == 0, run.stdout
     assert "2afc/judgments" in run.stdout
     compared = cli("compare", "runs/judgments", "--format", "markdown")
-    assert "over seeds, images and people, 2 seeds)" in compared.stdout
+    assert "over 2 seeds, images and people)" in compared.stdout
 
 
 def test_the_status_prints_complete_codes_on_a_narrow_terminal(tmp_path):
