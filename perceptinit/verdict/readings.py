@@ -247,7 +247,8 @@ def _explain(comparison: Comparison, worth: Verdict, structure: Verdict | None) 
     if not worth.is_firm:
         return ""
     if structure.reasons:
-        return f", but {structure.reasons[0]}: it is not shown to be {{structure}}"
+        first = structure.reasons[0].split("; ")[0]  # `--explain` has the others
+        return f", but {first}: it is not shown to be {{structure}}"
     shuffled = structure.contrast.reference
     contracted = describe_more_contracted(comparison.runs, worth.contrast.arm, shuffled)
     return f"{question.firm[Outcome.BETTER]}{contracted}{describe_shuffled_rise(comparison.runs, shuffled)}"
