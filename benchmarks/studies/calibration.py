@@ -3,7 +3,7 @@
     PYTHONPATH=tests python benchmarks/studies/calibration.py write
 
 The command computes experiments that are missing from benchmarks/results/calibration.json and writes the
-tables of docs/calibration.md between their markers. Seeds are fixed, and an interrupted command resumes.
+tables of docs/calibration-tables.md between their markers. Seeds are fixed, and an interrupted command resumes.
 `--again STUDY` recomputes a study. The studies are in `calibration_seeds.py` (differences over
 seeds), `calibration_designs.py` (few images, added seeds, many arms),
 `calibration_power.py` (promises), `calibration_pooled.py` (spread pooled over arms), `calibration_images.py` (seeds and images), `calibration_people.py`
@@ -36,7 +36,7 @@ import random_designs
 from calibration_counts import Cells, Study, table
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/calibration.md"
+PAGE = ROOT / "docs/calibration-tables.md"
 KEPT = ROOT / "benchmarks/results/calibration.json"
 STUDIES: Mapping[str, Study] = {
     **calibration_seeds.STUDIES,
@@ -78,7 +78,7 @@ def write(cells: Cells, again: Iterable[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    writing = verbs.add_parser("write", help="compute missing experiments, and write docs/calibration.md")
+    writing = verbs.add_parser("write", help="compute missing experiments, and write docs/calibration-tables.md")
     writing.add_argument("--again", nargs="+", choices=STUDIES, default=[], metavar="STUDY")
     write(Cells(KEPT), parser.parse_args().again)
 

@@ -4,7 +4,7 @@
 
 A firm sentence says that an arm is (not) worth it, makes no difference that matters, or helps by human structure. It
 is false if the true difference or the design does not support it. `design_kinds.py` draws designs and knows the truth;
-sentences are read by patterns. `calibration.py write` counts the kinds for docs/calibration.md.
+sentences are read by patterns. `calibration.py write` counts the kinds for docs/calibration-tables.md.
 """
 
 from __future__ import annotations

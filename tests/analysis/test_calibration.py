@@ -1,4 +1,4 @@
-"""Error rates of the verdict on simulated differences; docs/calibration.md reports 10,000 experiments a rate."""
+"""Error rates of the verdict on simulated differences; docs/calibration-tables.md reports 10,000 experiments a rate."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from calibration_counts import Cells
 ROOT = Path(__file__).parents[2]
 NUM = 2000
 MOST = NUM * 0.025 + 3 * (NUM * 0.025 * 0.975) ** 0.5  # three standard errors above nominal
-PAGE = (ROOT / "docs/calibration.md").read_text()
+PAGE = (ROOT / "docs/calibration-tables.md").read_text()
 
 
 @pytest.mark.parametrize(("num_seeds", "first"), [(5, 0), (6, 0), (8, 3)], ids=["5", "6", "until decided"])

@@ -32,7 +32,7 @@ def test_power_includes_equivalence_and_looks():
     assert chances(Rule(delta=0.001), 3, 0.0, Noise(0.01)).equivalent < 0.05
     assert chances(Rule(delta=0.1), 5, 0.0, Noise(0.01)).equivalent > 0.99
     one, many = (chances(Rule(1.0, 3, last), 10, 2.0, Noise(1.0)) for last in (None, 10))
-    assert 0.99 < many.better < one.better  # docs/calibration.md: 99.7 and 100.0
+    assert 0.99 < many.better < one.better  # docs/calibration-tables.md: 99.7 and 100.0
     uncertain = np.geomspace(0.5, 2.0, 4000)
     assert chances(Rule(1.0), 5, 2.0, Noise(uncertain)).better < chances(Rule(1.0), 5, 2.0, Noise(1.0)).better
 

@@ -1,4 +1,4 @@
-"""Rules that detect unsupported sentences, on simulated experiments; docs/calibration.md reports the counts."""
+"""Rules that detect unsupported sentences, on simulated experiments; docs/calibration-tables.md reports the counts."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""Random designs with known truth, whose firm sentences docs/calibration.md counts."""
+"""Random designs with known truth, whose firm sentences docs/calibration-tables.md counts."""
 
 import pytest
 import random_designs
