@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.command_line import run_command
 from helpers.local_trackers import tracker_source
 from helpers.made_runs import record, score, write
 from helpers.tiny_recipes import RECIPE as TINY
@@ -135,7 +136,8 @@ def test_jobs_finish_all_other_runs_and_report_failed_ones(folder):
     table, messages = done.communicate(timeout=120)
     assert done.returncode == 1
     assert "1 of 4 runs did not finish:\n  bad, seed 0: TrainingError" in messages
-    assert "bad, seed 0: failed" in table
+    assert "More (" in table
+    assert "bad, seed 0: failed" in run_command(["compare", "runs/tiny", "--all"], folder).stdout
     assert sorted(p.parents[2].name for p in folder.rglob("final.safetensors")) == [
         "again",
         "pi",
@@ -337,7 +339,8 @@ def test_missing_runs_are_searched_once_per_plan(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_line_of_a_library_in_a_job_is_shown_as_text(folder):
-    (folder / "local.py").write_text(f"import os\nos.write(1, b'NCCL INFO from C\\n' * 5000)\n{LOCAL}")
+    writes = "os.write(1, b'NCCL INFO from C\\n' * 5000)"
+    (folder / "local.py").write_text(LOCAL.replace("print(f", f"{writes}; print(f"))
     done = start(folder, "--jobs", "2", "--arm", "random", "--seed", "0", "--seed", "1")
     _, messages = done.communicate(timeout=120)
     assert (done.returncode, "NCCL INFO from C" in messages) == (0, True)
