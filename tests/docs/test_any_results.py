@@ -66,7 +66,7 @@ def test_the_runs_of_two_optimizers_have_the_stated_answer(verb, tmp_path):
 
 def test_a_table_of_means_has_the_stated_answer(verb, tmp_path):
     (tmp_path / "means.csv").write_text(MEANS)
-    text = verb("compare", "means.csv", "--baseline", "default", "--delta", "0.5")
+    text = verb("compare", "means.csv", "--baseline", "default", "--delta", "0.5", "--all")
     assert "procedural warm-up is worth it" in text
     assert "+1.9 [-0.7, +4.5]" in text
     assert "+1.8 [+0.9, +2.7]" in text
