@@ -78,7 +78,9 @@ def write(cells: Cells, again: Iterable[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    writing = verbs.add_parser("write", help="compute missing experiments, and write docs/calibration-tables.md")
+    writing = verbs.add_parser(
+        "write", help="compute missing experiments, and write docs/calibration-tables.md"
+    )
     writing.add_argument("--again", nargs="+", choices=STUDIES, default=[], metavar="STUDY")
     write(Cells(KEPT), parser.parse_args().again)
 

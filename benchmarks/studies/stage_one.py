@@ -57,6 +57,20 @@ CELLS = {
 }
 NUM_TRAINING_IMAGES = {"materials": 60, "cifar10h": 300}
 NUM_CIFAR_IMAGES, NUM_CIFAR_TRIPLETS = 500, 60_000
+HEADINGS = (
+    "network",
+    "trained on",
+    "scored on",
+    "method",
+    "runs",
+    "before",
+    "loop",
+    "method's",
+    "gain over gain of loop",
+    "- loop, points [95 %]",
+    "distance: before, loop, method's",
+    "CPU s: loop, method's",
+)
 
 
 # --- the plain loop ---------------------------------------------------------------------------------------------------
@@ -187,13 +201,25 @@ class Blur(nn.Module):
 
 def make_alexnet(weights: Path) -> nn.Module:
     """Return the shift-tolerant AlexNet trunk of `stlpips-pytorch`, which ends with the mean over places."""
-    layers: list[nn.Module] = [
-        *(nn.Conv2d(3, 64, 11, padding=2), Blur(64), nn.ReLU(), nn.MaxPool2d(3, 1), Blur(64)),
-        *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 1), Blur(192)),
-        *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-    ]
-    trunk = nn.Sequential(*layers)
+    trunk = nn.Sequential(
+        nn.Conv2d(3, 64, 11, padding=2),
+        Blur(64),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 1),
+        Blur(64),
+        nn.Conv2d(64, 192, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 1),
+        Blur(192),
+        nn.Conv2d(192, 384, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(256, 256, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
     file = next(weights.glob("**/alex_shift_tolerant.pth"))
     stored = torch.load(file, map_location="cpu", weights_only=True)
     named = {name.split(".", 2)[2]: value for name, value in stored.items() if name.startswith("net.slice")}
@@ -338,11 +364,13 @@ def rows(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for record in records:
         key = (record["network"], record["trained"], record["method"])
         found.setdefault(key, {})[record["split"], record["seed"]] = record
-    cells = [
-        (key, name) for key in found if key[2] not in ("loop", "untouched") for name in _scored(found[key])
-    ]
-    yield "| network | trained on | scored on | method | runs | before | loop | method's | gain over gain of loop | - loop, points [95 %] | distance: before, loop, method's | CPU s: loop, method's |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    cells = []
+    for key, runs in found.items():
+        if key[2] not in ("loop", "untouched"):
+            scored = next(iter(runs.values()))["scores"]
+            cells += [(key, name) for name in scored]
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield "| --- " * len(HEADINGS) + "|"
     for (network, trained, method), name in cells:
         own = found[network, trained, method]
         sides = [found[network, trained, side] for side in ("untouched", "loop")] + [own]
@@ -350,11 +378,9 @@ def rows(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         values = np.array([[side[run]["scores"][name] for side in sides] for run in common])  # runs, sides, 3
         before, loop, ours = values[:, :, 0].mean(0)
         # runs of a split share their unseen images: the splits are the sample
-        by_split = [
-            values[[run[0] == part for run in common]][:, 2, 0].mean()
-            - values[[run[0] == part for run in common]][:, 1, 0].mean()
-            for part in sorted({run[0] for run in common})
-        ]
+        splits = np.array([run[0] for run in common])
+        leads = values[:, 2, 0] - values[:, 1, 0]
+        by_split = [leads[splits == part].mean() for part in np.unique(splits)]
         difference = describe_difference(by_split, len(cells))
         share = f"{(ours - before) / (loop - before):.2f}" if loop > before else ""
         seconds = [np.mean([side[run]["cpu_seconds"] for run in common]) for side in sides[1:]]
@@ -363,10 +389,6 @@ def rows(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f"| {network} | {trained} | {name} | {method} | {len(common)} | {before:.3f} | {loop:.3f} | {ours:.3f} "
             f"| {share} | {difference} | {distances} | {seconds[0]:.0f}, {seconds[1]:.0f} |"
         )
-
-
-def _scored(runs: Mapping[tuple[int, int], Mapping[str, Any]]) -> list[str]:
-    return list(next(iter(runs.values()))["scores"])
 
 
 def main() -> None:

@@ -197,8 +197,7 @@ def _score(
     rule = replace(
         rule_of(runs.rule, runs.num_planned, runs.num_listed, len(runs.arms)),
         delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
-        # a share of the stated number of items is a multiple of its part, and not rounded
-        grid=row.get("grid", 0.0) if row.get("grid", 0.0) > 1 / (num_items or math.inf) else 0.0,
+        grid=_find_grid(row),
         is_unpaired=runs.is_unpaired or differ_in_precision(runs),
         spread=_find_spread(runs.earlier_runs, name),
         spread_from=runs.rule.spread_from,
@@ -244,6 +243,15 @@ def _score(
         digits=digits,
         has_direction=row.get("has_direction", True),
     )
+
+
+def _find_grid(row: Mapping[str, Any]) -> float:
+    """Return the step to which a score is rounded; 0 if it is not.
+
+    A share of the stated number of items is a multiple of its part, and not rounded.
+    """
+    grid: float = row.get("grid", 0.0)
+    return grid if grid > 1 / (row["num_examples"] or math.inf) else 0.0
 
 
 def _find_spread(runs: Sequence[LoadedRun], name: str) -> tuple[float, int] | None:

@@ -141,6 +141,9 @@ def _find_difference(
     others = [reference.by_seed[seed] for seed in by_seed or reference.by_seed]
     level = estimate(others).mean
     two_way = estimate_two_way(parts, confidence) if parts else None
+    num_runs = None
+    if arm.value and reference.value and not by_seed:
+        num_runs = arm.value.num, reference.value.num
     return Difference(
         contrast=contrast,
         by_seed=by_seed,
@@ -150,9 +153,7 @@ def _find_difference(
         relative=value.mean / level if level else None,
         p_value=p_value(estimate_difference(arm, reference, rule)),  # without the floor
         is_of_means=arm.is_mean and reference.is_mean,
-        num_runs=None
-        if by_seed or not arm.value or not reference.value
-        else (arm.value.num, reference.value.num),
+        num_runs=num_runs,
     )
 
 

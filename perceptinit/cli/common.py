@@ -29,6 +29,7 @@ Submit = Annotated[
     ),
 ]
 
+RECIPE = "recipe"
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML), or the name of a bundled recipe.")]
 Runs = Annotated[
     list[Path],
@@ -70,7 +71,7 @@ ColumnNames = Annotated[
     typer.Option(
         "--columns",
         metavar="FIELD=COLUMN,...",
-        help="For a table: columns of its fields; run instead of seed: arms are not paired.",
+        help="For a table: columns of its fields, such as arm=method. With run, not seed, arms are unpaired.",
     ),
 ]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="For a table: plan.json of `preregister`.")]

@@ -96,9 +96,8 @@ def compare(
     from perceptinit.reports.formats import runs_table, when_text
     from perceptinit.reports.tables import explain as explain_claims
     from perceptinit.results.run_tables import load_results
-    from perceptinit.verdict.evidence import SMALL_DELTA
+    from perceptinit.verdict.evidence import describe_small
     from perceptinit.verdict.headline import Judged
-    from perceptinit.verdict.prospects import describe_small
     from perceptinit.verdict.when import find_when
 
     options = table_options(baseline, delta, columns, plan, direction)
@@ -111,8 +110,8 @@ def compare(
         return
     comparison = compare_runs(loaded, budget(at), baseline)
     judged = Judged.of(comparison)
-    if delta and delta < SMALL_DELTA and comparison.primary and comparison.primary.is_share:
-        print_warnings([f"--delta: {describe_small(delta)}"])
+    if delta and comparison.primary and comparison.primary.is_share:
+        print_warnings(f"--delta: {small}" for small in filter(None, [describe_small(delta)]))
     if when:
         found = find_when(comparison, comparison.matching(score or ()))
         typer.echo(when_text(found, format_ or "table"), nl=False)

@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.common import new_console, new_table, print_warnings
+from perceptinit.cli.common import RECIPE, new_console, new_table, print_warnings
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
 from perceptinit.registry import COMPANIONS, KINDS, unknown
 
-RECIPE = "recipe"
 PLUGINS = "plugins"
 ELLIPSIS = "..."
 

@@ -5,12 +5,10 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.common import new_console
+from perceptinit.cli.common import RECIPE, new_console
 from perceptinit.cli.group import join_lines
 from perceptinit.errors import UsageError
 from perceptinit.registry import KINDS, Registry, unknown
-
-RECIPE = "recipe"
 
 
 def show(

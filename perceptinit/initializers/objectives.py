@@ -154,7 +154,7 @@ class TripletConfig:
     """Number of passes over the judgments. Source: PI."""
     batch_size: PositiveInt | Literal["auto"] = 128
     """Judgments per optimizer step. Each distinct image in a batch is encoded once, so judgments that share
-    images cost little. "auto" chooses up to 4,096, as many as 384 images per step allow."""
+    images cost little. "auto" chooses up to 4,096, with about 384 images per step at most."""
     micro_batch: Annotated[PositiveInt | None, NEUTRAL] = None
     """Images that a process encodes at a time; None for all of a step. Saves memory at the cost of a second
     forward pass; loss and gradients are still those of the whole batch."""

@@ -3,6 +3,7 @@
 # B batch, T tokens
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ class ModelCost:
         return self.num_image_parameters + self.num_text_parameters
 
 
+@lru_cache(maxsize=8)
 def model_cost(recipe: Recipe) -> ModelCost:
     """Count parameters and FLOPs of a recipe's model on torch's meta device, which allocates no memory.
 

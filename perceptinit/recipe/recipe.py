@@ -97,9 +97,9 @@ class Arm:
         return replace(self, init=init, posthoc=posthoc)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """A checked recipe.
+    """A checked recipe, which equals only itself, so that what is computed from it can be cached.
 
     Attributes:
         shared: Stages of arms that do not define their own.

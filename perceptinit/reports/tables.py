@@ -11,6 +11,7 @@ from rich.text import Text
 
 from perceptinit.analysis.at_best import settings_lines
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.errors import count
 from perceptinit.reports import columns
 from perceptinit.reports.columns import cells, each_arm, find_references
 from perceptinit.reports.stages import find_split
@@ -69,8 +70,8 @@ def describe_rest(judged: Judged, scores: Sequence[ScoreComparison], more: str) 
     """Return a line on what `--all` adds to the answer and the given scores."""
     num_others = len(judged.comparison.all_scores) - len(scores)
     num_sentences = len(judged.sentences) + len(judged.comparison.problems)
-    others = f"{num_others} other score{'s' if num_others > 1 else ''}, " if num_others > 0 else ""
-    return f"More ({others}{num_sentences} sentence{'s' if num_sentences > 1 else ''}): {more}"
+    others = f"{count(num_others, 'other score')}, " if num_others > 0 else ""
+    return f"More ({others}{count(num_sentences, 'sentence')}): {more}"
 
 
 @dataclass(frozen=True, slots=True)

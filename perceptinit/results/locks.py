@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -26,6 +26,7 @@ HOLDER_FILE = ".run.json"
 class Holder(TypedDict):
     host: str
     pid: int
+    parent: NotRequired[int]
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def lock(folder: Path) -> Iterator[bool]:
         if not is_mine:
             yield False
             return
-        note = {"host": socket.gethostname(), "pid": os.getpid()}
+        note = {"host": socket.gethostname(), "pid": os.getpid(), "parent": os.getppid()}
         with suppress(OSError):  # informational only
             (folder / HOLDER_FILE).write_text(json.dumps(note), encoding="utf-8")
         try:
@@ -63,11 +64,17 @@ def is_locked(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> dict[str, Any]:
-    """Return `host` and `pid` of the process that last locked a run; empty if unknown."""
+    """Return `host`, `pid` and `parent` of the process that last locked a run; empty if unknown."""
     try:
         return dict(read_json(folder / HOLDER_FILE, Holder, "a note"))
     except DataError:
         return {}
+
+
+def is_sibling(folder: Path) -> bool:
+    """Return whether the process that last locked a run has the same parent as this one."""
+    who = holder(folder)
+    return who.get("host") == socket.gethostname() and who.get("parent") == os.getppid()
 
 
 def describe_holder(folder: Path) -> str:

@@ -19,8 +19,8 @@ from perceptinit.results.states import State, find_submitted, run_folder
 from perceptinit.types import Items
 
 Record = dict[str, Any]
-# suffixes of the output folders of tuning trials, and of runs at the best settings
 GIVE_RUNS = "Give a folder of runs, such as runs/quickstart"
+# suffixes of the output folders of tuning trials, and of runs at the best settings
 TRIALS = "-trials"
 BEST = "-best"
 _SEED_FOLDER = re.compile(r"seed\d+")
@@ -146,8 +146,8 @@ class RunSet:
 
     @property
     def is_simulated_world(self) -> bool:
-        """Whether the summary of the recipe contains the word "simulated", as for prepared files."""
-        return "simulated" in self.summary.lower().split()
+        """Whether the summary of the recipe names a simulated world, as for prepared files."""
+        return "simulated world" in self.summary.lower()
 
     @property
     def progress(self) -> Progress:

@@ -6,6 +6,7 @@ are on this machine.
 """
 
 # B batch, W processes, b = B / W rows per process, m rows per micro-batch, D embedding, S image size
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -187,8 +188,8 @@ class StageMemory:
         """Return the largest micro-batch that fits: `rows` if all rows fit, None if not even one fits."""
         if self.total_bytes(0) <= self.usable_bytes:
             return self.rows
-        fitting = [m for m in range(1, self.rows) if self.total_bytes(m) <= self.usable_bytes]
-        return max(fitting, default=None)
+        num_fitting = bisect_right(range(1, self.rows), self.usable_bytes, key=self.total_bytes)
+        return num_fitting or None
 
     @property
     def usable_bytes(self) -> float:

@@ -171,7 +171,9 @@ def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) 
 
 def _limit(memory: StageMemory) -> str:
     most = memory.largest_micro_batch()
-    return {None: "none", memory.rows: "not needed"}.get(most, f"{most:,}")
+    if most is None:
+        return "none"
+    return "not needed" if most == memory.rows else f"{most:,}"
 
 
 def resource_lines(recipe: Recipe) -> Iterator[str]:

@@ -14,7 +14,7 @@ from perceptinit.compute import distributed
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import STOPS, TrainingError, message_of, summarize_error
 from perceptinit.protocols import Evaluator, Tracker
-from perceptinit.results.locks import describe_holder, lock
+from perceptinit.results.locks import describe_holder, is_sibling, lock
 from perceptinit.results.record import read_record
 from perceptinit.running.cells import Cell
 from perceptinit.running.run import Run
@@ -33,6 +33,7 @@ class Sweep:
         fresh: Whether old records were already removed; runs without a record then ignore checkpoints.
         earlier: Modification time of each record when the work started, by folder; read from disk by default.
         num_workers: Threads that decode images; by default the number of usable cores.
+        is_job: Whether the parent process executes the runs in several processes and shows all of them.
     """
 
     def __init__(
@@ -42,7 +43,10 @@ class Sweep:
         fresh: bool = False,
         earlier: Mapping[str, int] | None = None,
         num_workers: int | None = None,
+        *,
+        is_job: bool = False,
     ) -> None:
+        self.is_job = is_job
         self.num_workers = usable_cores() if num_workers is None else num_workers
         self.recipe = cells[0].recipe  # all cells use its evaluators and trackers
         self.cells = list(cells)
@@ -111,7 +115,8 @@ class Sweep:
             self._errors[cell.title] = error if is_usual else TrainingError(summarize_error(error))
 
     def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
-        for cell in held:
+        others = [cell for cell in held if not (self.is_job and is_sibling(cell.folder))]
+        for cell in others:
             text = f"waiting for {cell.title}, which {describe_holder(cell.folder)} is executing"
             arm = cell.arm.name
             trackers.log_once(Event(kind="warning", arm=arm, seed=cell.seed, stage="run", message=text))

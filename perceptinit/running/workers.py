@@ -196,7 +196,7 @@ def main() -> None:
     cells = restore_cells(job)
     set_up_process(job["device"])
     try:
-        sweep = Sweep(cells, job["device"], job["fresh"], job["earlier"], job["num_workers"])
+        sweep = Sweep(cells, job["device"], job["fresh"], job["earlier"], job["num_workers"], is_job=True)
         sweep.work(console=relay)
     except KeyboardInterrupt:
         sys.exit(INTERRUPT_EXIT_CODE)

@@ -9,7 +9,7 @@ from perceptinit.analysis.comparison import Comparison, Difference, ScoreCompari
 from perceptinit.analysis.questions import NOISE, SIDES, Case, Outcome
 from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.verdict.claim import State
-from perceptinit.verdict.limits import SMOKE, describe_family
+from perceptinit.verdict.limits import SMOKE, describe_family, limit_of_delta
 from perceptinit.verdict.readings import (
     find_assumptions,
     find_structure,
@@ -168,18 +168,21 @@ def find_caveats(
     """
     main = _list_main(score, arms, answers)
     by_arm = dict(zip(arms, readings, strict=True))
-    own = [_list_own(score, v, by_arm[v.contrast.arm]) for v in main[:1]]
-    structures = [_find_own_structure(v, answers) for v in main[:1]]
-    controls = [read_unbeaten(comparison, score, main[0], each).removeprefix("; ") for each in structures]
     assumed = list_in_words(find_assumptions(answers))
-    found = [
-        *(limit for limit in limits if limit == SMOKE),
-        *chain(*own),
-        *(f"{clause}." for clause in controls if clause and clause not in " ".join(own[0])),
-        f"This assumes that {assumed}." if assumed else "",
-        *(f"For {v.contrast.arm}, {_name_obstacle(v)}." for v in main[1:2] if _name_obstacle(v)),
-        *(limit for limit in limits if limit not in (SMOKE, describe_family(score, answers))),
-    ]
+    found = [limit for limit in limits if limit == SMOKE]
+    if main:
+        first = main[0]
+        own = _list_own(score, first, by_arm[first.contrast.arm])
+        structure = _find_own_structure(first, answers)
+        control = read_unbeaten(comparison, score, first, structure).removeprefix("; ")
+        is_new = control and control not in " ".join(own)
+        found += [*own, f"{control}." if is_new else ""]
+    found.append(f"This assumes that {assumed}." if assumed else "")
+    for second in main[1:2]:
+        obstacle = _name_obstacle(second)
+        found.append(f"For {second.contrast.arm}, {obstacle}." if obstacle else "")
+    elsewhere = (SMOKE, describe_family(score, answers), limit_of_delta(score))
+    found += [limit for limit in limits if limit not in elsewhere]
     sentences = chain(*map(split_sentences, filter(None, found)))
     return [sentence for sentence in sentences if len(sentence.split()) <= MOST_WORDS][:MOST_CAVEATS]
 

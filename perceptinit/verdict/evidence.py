@@ -29,9 +29,8 @@ from perceptinit.verdict.verdict import (
 DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 LARGEST_DELTA = 0.25  # of the room between the baseline and chance or the best score
-FEW_SEEN = (
-    1e-3  # share of evaluated images that stage 1 can have seen, if the answer without them is the same
-)
+# share of evaluated images that stage 1 can have seen, if the answer without them is the same
+FEW_SEEN = 1e-3
 
 
 def find_smoke(claim: Claim) -> Finding:
@@ -226,11 +225,16 @@ def _describe_large_delta(score: ScoreComparison, mean: float) -> str:
 
 
 def describe_small_delta(score: ScoreComparison) -> str:
-    """Return that delta is probably a share, where points are expected; empty if it is not."""
-    delta = POINTS * (score.rule.delta or 0.0)
-    if not score.is_share or not 0 < delta < SMALL_DELTA:
+    """Return that the delta of a share is probably a share, too; empty if it is not."""
+    small = describe_small(POINTS * (score.rule.delta or 0.0)) if score.is_share else ""
+    return f"the delta of {small}" if small else ""
+
+
+def describe_small(delta: float) -> str:
+    """Return that a delta in points is probably a share; empty if it is not."""
+    if not 0 < delta < SMALL_DELTA:
         return ""
-    return f"delta is {delta:g} points, and may be a share: then set {POINTS * delta:g}"
+    return f"{delta:g} points may be a share: then set {POINTS * delta:g}"
 
 
 def describe_unlearned(score: ScoreComparison, arm: str) -> str:

@@ -145,11 +145,11 @@ def _summarize(comparison: Comparison, published: Sequence[PublishedScore]) -> S
         describe_failures(comparison.runs, score),
     ]
     limits = find_limits(comparison, score, arms, answers, departures)
-    said = answer_in_words(comparison, score, arms, answers)
+    said = [compare_with_trivial(score), *of_target]
+    if arms or not of_target:
+        said += answer_in_words(comparison, score, arms, answers)
     return Summary(
-        answer=tuple(
-            filter(None, [compare_with_trivial(score), *of_target, *(said if arms or not of_target else [])])
-        ),
+        answer=tuple(filter(None, said)),
         caveats=tuple(find_caveats(comparison, score, arms, answers, readings, limits)),
         lead=_describe_first(comparison.runs, score, answers),
         readings=tuple(filter(None, [*of_target, *readings])),

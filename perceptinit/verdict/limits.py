@@ -68,7 +68,7 @@ def find_limits(
         *departures,
         UNEQUAL if len(set(score.samples_seen.values())) > 1 else "",
         SIMULATED_PEOPLE if are_simulated else SIMULATED_DATA if runs.is_simulated else "",
-        f"{describe_small_delta(score).capitalize()}." if describe_small_delta(score) else "",
+        limit_of_delta(score),
         _describe_baseline(runs, score),
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
@@ -78,6 +78,12 @@ def find_limits(
         tuning_note(runs, any(d.over_searches for d in score.differences)),
     ]
     return [limit for limit in limits if limit]
+
+
+def limit_of_delta(score: ScoreComparison) -> str:
+    """Return a sentence on a delta that is probably a share, of which `compare` warns; empty if it is not."""
+    text = describe_small_delta(score)
+    return f"{text.capitalize()}." if text else ""
 
 
 def _describe_rest(answers: Sequence[Verdict]) -> Iterator[str]:

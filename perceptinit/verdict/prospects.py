@@ -28,7 +28,7 @@ from perceptinit.results.record import arm_row
 from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.results.source import POINTS
-from perceptinit.verdict.evidence import LARGEST_DELTA, SMALL_DELTA
+from perceptinit.verdict.evidence import LARGEST_DELTA, describe_small
 from perceptinit.verdict.published import find_odd_published, find_unmeasured
 
 MOST_SEEDS = 200
@@ -172,8 +172,8 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
         yield Problem("seeds", "one seed cannot decide anything. Use at least 2, preferably 5")
     if plan.delta is None:
         return
-    if plan.delta < SMALL_DELTA:
-        yield Problem("verdict.delta", describe_small(plan.delta))
+    if small := describe_small(plan.delta):
+        yield Problem("verdict.delta", small)
     published = [
         POINTS / 2 + abs(each.value - POINTS / 2) for each in recipe.expected if each.arm == recipe.baseline
     ]
@@ -187,12 +187,6 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
         yield from _find_noise_above(_rule_of(recipe), plan, num_family, num)
         if weak := find_weakness(recipe, contrasts):
             yield Problem("seeds", f"{weak}. Add seeds")
-
-
-def describe_small(delta: float) -> str:
-    """Return that a delta in points is probably a share."""
-    share = f"{_points(delta)} are a share of {delta / POINTS:g}"
-    return f"{share}. If {delta:g} is a share, set {POINTS * delta:g}"
 
 
 def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:

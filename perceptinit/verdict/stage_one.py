@@ -127,18 +127,20 @@ def find_unlearned(claim: Claim) -> Finding:
     mean = fmean(rise.after for rise in rises)
     trivial = fmean(rise.trivial for rise in rises)
     ends = f"2AFC {mean:.3f}"
-    reasons = {
-        f"{arm} collapsed in stage 1": stage is not None and stage.shape == "collapsed",
-        f"{arm} is not shown to have learned its judgments ({ends}, chance 0.5)": mean - error <= CHANCE,
-        f"stage 1 is not shown to raise 2AFC in the runs of {arm} ({_describe(rises)})": not _is_raised(
-            rises
-        ),
-        f"{arm} is not shown to learn more than a trivial model ({ends}, {trivial:.3f})": mean - error
-        <= trivial,
-    }
+    low = mean - error
+    has_collapsed = stage is not None and stage.shape == "collapsed"
+    unlearned = f"{arm} is not shown to have learned its judgments ({ends}, chance 0.5)"
+    unraised = f"stage 1 is not shown to raise 2AFC in the runs of {arm} ({_describe(rises)})"
+    like_trivial = f"{arm} is not shown to learn more than a trivial model ({ends}, {trivial:.3f})"
+    reasons = [
+        f"{arm} collapsed in stage 1" if has_collapsed else "",
+        unlearned if low <= CHANCE else "",
+        "" if _is_raised(rises) else unraised,
+        like_trivial if low <= trivial else "",
+    ]
     is_known = not math.isnan(trivial)
     unknown = "" if is_known else f"the records do not contain trivial models of the judgments of {arm}"
-    return judge((reason for reason, holds in reasons.items() if holds), [unknown])
+    return judge(reasons, [unknown])
 
 
 def _is_raised(rises: Iterable[Rise]) -> bool:

@@ -16,21 +16,20 @@ def find_best_model(score: ScoreComparison) -> str:
     return best.arm if best else ""
 
 
-def find_leads(score: ScoreComparison) -> Mapping[str, Estimate]:
-    """Return the differences of the best model and each trivial model, paired by item.
+def find_leads(score: ScoreComparison, model: str) -> Mapping[str, Estimate]:
+    """Return the differences of a model and each trivial model, paired by item.
 
     The intervals are simultaneous over the trivial models (Bonferroni).
     """
-    arm = find_best_model(score)
-    parts = {trivial.name: score.components.get(Contrast(arm, trivial.name)) for trivial in score.baselines}
+    parts = {trivial.name: score.components.get(Contrast(model, trivial.name)) for trivial in score.baselines}
     level = 1 - (1 - CONFIDENCE) / max(1, len(parts))
     return {name: estimate_two_way(own, level) for name, own in parts.items() if own}
 
 
 def compare_with_trivial(score: ScoreComparison) -> str:
     """Return a sentence on the best model and the best trivial model; empty without values by item."""
-    leads = find_leads(score)
     arm = find_best_model(score)
+    leads = find_leads(score, arm)
     known = [trivial for trivial in score.baselines if trivial.name in leads]
     value = score.arm(arm).value if arm else None
     if not known or value is None:
@@ -52,8 +51,9 @@ def compare_with_trivial(score: ScoreComparison) -> str:
 
 def write_leads(score: ScoreComparison) -> str:
     """Return the differences of the best model and each trivial model in words; empty if unknown."""
+    arm = find_best_model(score)
     found = []
-    for name, lead in find_leads(score).items():
+    for name, lead in find_leads(score, arm).items():
         difference = score.signed(lead.mean).removesuffix(" points")
         found.append(f"{name} {difference} [{score.interval(lead, ', ')}]")
-    return f"{find_best_model(score)} against them: {', '.join(found)}" if found else ""
+    return f"{arm} against them: {', '.join(found)}" if found else ""

@@ -102,7 +102,7 @@ NEWCOMERS = [
     (("validate", "m.toml", "--set", "data.mine.path=square.npy"), ("square.npy", "a matrix, not a table", 'use = "rdm"')),
     (("validate", "m.toml", "--set", 'data.mine.fit="pad"'), ("data.mine.fit", "unknown key", "[backbone]")),
     (("compare", "images"), ("images", "no runs found", "Give a folder of runs")),
-    (("compare", "sc.csv", "--baseline", "a", "--delta", "0.005"), ("--delta", "0.005 points are a share", "set 0.5")),
+    (("compare", "sc.csv", "--baseline", "a", "--delta", "0.005"), ("--delta", "0.005 points may be a share", "set 0.5")),
     (("data", "check", "alike.npy,images=images,kind=dissimilarity,names=names.txt"), ("alike.npy", "the diagonal of the matrix is the maximum", 'Set kind = "similarity"')),
     (("show", "triplet-hnge"), ("no component called", "triplet-hnge", "Did you mean 'triplet-hinge'")),
     (("show", "initializer"), ("show initializer", "add a name", "perceptinit list initializer")),

@@ -165,6 +165,12 @@ def test_memory_is_for_gpus_and_for_stages_of_more_than_an_hour_on_a_cpu():
     assert on_gpu - {""} == {"0.0 GB", "0.1 GB"}  # stage 1, pretraining
 
 
+def test_no_micro_batch_fits_a_gpu_that_is_too_small_for_the_weights(monkeypatch):
+    monkeypatch.setattr(resources, "CARDS_GB", (1e-6, 80))
+    limits = {row[4] for row in resource_rows(load_recipe("quickstart"), has_gpu=True)}
+    assert limits - {""} == {"none, not needed"}
+
+
 def gradients_of_first_step(pretrainer):
     """Return the gradients that the optimizer receives in the first step of a tiny model in float64."""
     model, found = tiny_model().double(), {}

@@ -179,8 +179,8 @@ def test_a_delta_that_may_be_a_share_is_named_and_makes_no_arm_equivalent(verb, 
     (tmp_path / "equal.csv").write_text(
         "\n".join(["arm,seed,measure,value,num_items", *(f"{r},100" for r in rows)])
     )
-    text = verb("compare", "equal.csv", "--baseline", "random", "--delta", "0.005")
-    assert "Delta is 0.005 points, and may be a share: then set 0.5." in text
+    text = verb("compare", "equal.csv", "--baseline", "random", "--delta", "0.005", "--all")
+    assert "The delta of 0.005 points may be a share: then set 0.5." in text
     assert "0.0 points (delta)" not in text
     assert "makes no difference that matters" not in text
 

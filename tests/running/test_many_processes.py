@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.command_line import run_command
@@ -19,9 +21,11 @@ from perceptinit.errors import TrainingError, UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.status import describe_run, totals
 from perceptinit.results import runs
-from perceptinit.results.locks import holder, is_locked, lock
+from perceptinit.results.locks import holder, is_locked, is_sibling, lock
 from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import load_runs
+from perceptinit.running import sweep
+from perceptinit.running.cells import Cell
 from perceptinit.running.runner import run_recipe
 from perceptinit.running.workers import _show_events
 from perceptinit.trackers.console import Progress
@@ -200,6 +204,10 @@ def test_a_claim_is_exclusive_and_ends_with_its_process(tmp_path):
     assert process.stdout.readline() == "True\n"
     assert is_locked(tmp_path)
     assert holder(tmp_path)["pid"] == process.pid
+    assert not is_sibling(tmp_path)
+    look = "import sys; from pathlib import Path; from perceptinit.results.locks import is_sibling\n"
+    look += "sys.exit(not is_sibling(Path(sys.argv[1])))"
+    subprocess.run([sys.executable, "-c", look, tmp_path], check=True, cwd=ROOT)
     with lock(tmp_path) as is_mine:
         assert not is_mine
     process.kill()
@@ -207,6 +215,26 @@ def test_a_claim_is_exclusive_and_ends_with_its_process(tmp_path):
     assert not is_locked(tmp_path)
     with lock(tmp_path) as is_mine:
         assert is_mine
+
+
+class PauseError(Exception):
+    """Raised in place of the first pause."""
+
+
+@pytest.mark.parametrize(("is_job", "num_warnings"), [(False, 1), (True, 0)])
+def test_jobs_do_not_warn_that_they_wait_for_each_other(folder, monkeypatch, is_job, num_warnings):
+    def pause(seconds):
+        raise PauseError
+
+    monkeypatch.setattr(sweep.time, "sleep", pause)
+    recipe = replace(read_recipe(RECIPE, source="tiny.toml", folder=folder), tracks=())
+    cell = Cell(recipe, recipe.arm("random"), 0, folder / "runs/tiny")
+    shown = []
+    console = SimpleNamespace(log=shown.append, expect=lambda runs: None, close=lambda: None)
+    with lock(cell.folder), pytest.raises(PauseError):
+        sweep.Sweep([cell], "cpu", is_job=is_job).work(console)
+    texts = [event.message.partition(",")[0] for event in shown]
+    assert texts == ["waiting for random"] * num_warnings
 
 
 def test_fresh_refuses_a_run_in_use(folder):

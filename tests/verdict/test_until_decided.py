@@ -81,7 +81,7 @@ def test_validate_prints_the_detectable_difference(verb):
         (["verdict.primary=embedding_spread/synthetic"], "embedding_spread is descriptive and does not rank models"),
         (["verdict.primary=2afx/synthetic"], "no measure called '2afx'. Did you mean '2afc'?"),
         (["verdict.primary=top1/cifar10"], "no evaluator of the recipe uses 'cifar10'."),
-        (["verdict.delta=0.005"], "If 0.005 is a share, set 0.5"),
+        (["verdict.delta=0.005"], "0.005 points may be a share: then set 0.5"),
         (["verdict.delta=30"], "30 points are more than a quarter of the possible difference, so no arm can be called"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
          "0.5 points are below the noise: with 3 seeds, the difference between equal arms has an interval of ±1.2 points"),
@@ -145,7 +145,7 @@ def test_preregister_run_and_compare_follow_one_plan(verb, tmp_path):
     ("settings", "sentence"),
     [
         ((), "* Delta: not stated, so arms cannot be called equivalent"),
-        (("verdict.delta=0.005",), "If 0.005 is a share, set 0.5"),
+        (("verdict.delta=0.005",), "0.005 points may be a share: then set 0.5"),
         (("seeds=[0]",), "warning: seeds: one seed cannot decide anything"),
     ],
 )

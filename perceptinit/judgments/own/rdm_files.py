@@ -18,7 +18,8 @@ from perceptinit.registry import companion_of, unknown
 Matrices = tuple[np.ndarray, list[str] | None]
 # component of a companion package that reads these suffixes
 EXPORT = "brain-rdms/rdm"
-EXPORT_SUFFIXES = (".hdf5", ".h5", ".json")
+HDF5_SUFFIXES = (".hdf5", ".h5")
+EXPORT_SUFFIXES = (*HDF5_SUFFIXES, ".json")
 PSIZ_CONVERT = (
     'python -c "import h5py, numpy; '
     "numpy.savetxt('obs.csv', h5py.File('{0}')['stimulus_set'][:], '%d', ',')\"; then read obs.csv with "
@@ -53,7 +54,7 @@ def read_matrices(path: Path, key: str | None) -> Matrices:
 def refuse_psiz(path: Path) -> None:
     """Raise UsageError with the commands that convert a file, if it contains observations of psiz."""
     # HDF5 stores the names of arrays as plain text
-    if path.suffix in EXPORT_SUFFIXES and path.is_file() and b"stimulus_set" in read_bytes(path):
+    if path.suffix in HDF5_SUFFIXES and path.is_file() and b"stimulus_set" in read_bytes(path):
         raise UsageError(f"{path}: observations of psiz. Convert them: {PSIZ_CONVERT.format(path)}")
 
 

@@ -31,11 +31,8 @@ from perceptinit.plugin import NEUTRAL, DataError, Items, PositiveFloat, RunCont
 # ImageNet's classes of each of the 16 classes, from 0. Source: human_categories.py of model-vs-human (MIT)
 IMAGENET: Mapping[str, Sequence[int]] = {
     "airplane": (404,),
-    "bear": (*range(294, 298),),
-    "bicycle": (
-        444,
-        671,
-    ),
+    "bear": range(294, 298),
+    "bicycle": (444, 671),
     "bird": (
         8,
         *range(10, 17),
@@ -47,39 +44,12 @@ IMAGENET: Mapping[str, Sequence[int]] = {
         *range(127, 134),
         *range(135, 146),
     ),
-    "boat": (
-        472,
-        554,
-        625,
-        814,
-        914,
-    ),
-    "bottle": (
-        440,
-        720,
-        737,
-        898,
-        899,
-        901,
-        907,
-    ),
-    "car": (
-        436,
-        511,
-        817,
-    ),
-    "cat": (*range(281, 287),),
-    "chair": (
-        423,
-        559,
-        765,
-        857,
-    ),
-    "clock": (
-        409,
-        530,
-        892,
-    ),
+    "boat": (472, 554, 625, 814, 914),
+    "bottle": (440, 720, 737, 898, 899, 901, 907),
+    "car": (436, 511, 817),
+    "cat": range(281, 287),
+    "chair": (423, 559, 765, 857),
+    "clock": (409, 530, 892),
     "dog": (
         *range(152, 192),
         *range(193, 204),
@@ -91,26 +61,11 @@ IMAGENET: Mapping[str, Sequence[int]] = {
         *range(261, 264),
         *range(265, 269),
     ),
-    "elephant": (
-        385,
-        386,
-    ),
-    "keyboard": (
-        508,
-        878,
-    ),
+    "elephant": (385, 386),
+    "keyboard": (508, 878),
     "knife": (499,),
     "oven": (766,),
-    "truck": (
-        555,
-        569,
-        656,
-        675,
-        717,
-        734,
-        864,
-        867,
-    ),
+    "truck": (555, 569, 656, 675, 717, 734, 864, 867),
 }
 NUMBERED = tuple(map(str, range(1000)))  # names of ImageNet's classes in classifiers of timm
 PERSON = "subject"  # start of the names of people, in files that also contain networks
