@@ -31,6 +31,7 @@ from perceptinit.files.reading import ABOUT, CLASSIFIER, read_json
 from perceptinit.initializers.imagenet import download, fit
 from perceptinit.judgments.own.rdm_files import read_names
 from perceptinit.library.adapters import adapt
+from perceptinit.library.tower import MAP
 from perceptinit.results.loading import Undrawn
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import FitMode
@@ -103,8 +104,10 @@ def load_timm(model: str, weights: str) -> Any:
     is_mapped = read_about(config.parent).get("embedding") == CLASSIFIER
     args = stated.get("model_args") or {}
     found = {n.removeprefix("timm_model."): weight for n, weight in load_weights(Path(weights)).items()}
+    embedding_map = found.pop(f"{MAP}.weight", None)
     num_classes = stated["num_classes"] if is_mapped else 0
-    return _timm(model, found, stated.get("pretrained_cfg"), args, f"{weights} ({model})", num_classes)
+    loaded = _timm(model, found, stated.get("pretrained_cfg"), args, f"{weights} ({model})", num_classes)
+    return loaded if embedding_map is None else _with_map(loaded.image, embedding_map)
 
 
 def _timm(
@@ -137,6 +140,13 @@ def _timm(
         ImageModel(tower) if num_classes else _with_classifier(tower, weights or {}, about.get("classifier"))
     )
     return model.eval()
+
+
+def _with_map(tower: ImageTower, weight: Tensor) -> ImageModel:
+    """Return a model with the layer that initializer `linear` added to a timm model in Python, (D, D)."""
+    tower.projection = nn.Linear(tower.embed_dim, tower.embed_dim, bias=False)
+    load_strict(tower.projection, {"weight": weight}, f"the layer {MAP}")
+    return ImageModel(tower).eval()
 
 
 def _with_classifier(tower: ImageTower, weights: Mapping[str, Tensor], name: Any) -> ImageModel:

@@ -137,7 +137,8 @@ class _Problem:
         self._weights = triplets.num_votes / triplets.num_votes.sum()
         self._shape = (self._z.shape[1], self._z.shape[1])
         lead = self._cosine[self._second] - self._cosine[self._first]
-        self._scale = 1 / lead.std() if lead.any() else 0.0
+        spread = lead.std()  # 0 for a single judgment, which shows no scale
+        self._scale = 1 / spread if spread > 0 else 0.0
         self._lead = self._scale * lead
 
     def loss(self, values: np.ndarray, pull: float) -> tuple[float, np.ndarray]:

@@ -472,6 +472,19 @@ def test_the_configuration_beside_a_timm_file_sets_the_input(tmp_path):
     assert loaded.fit == Fit("squash", crop=0.9)
 
 
+def test_saved_weights_of_a_model_with_a_linear_map_have_its_embeddings(tmp_path):
+    model = timm.create_model("test_vit").eval()
+    model.embedding_map = torch.nn.Linear(model.num_features, model.num_features, bias=False)
+    save_file(model.state_dict(), tmp_path / "aligned.safetensors")
+    loaded = load_timm("test_vit", str(tmp_path / "aligned.safetensors"))
+    images = torch.rand(2, 3, 160, 160)
+    features = model.forward_head(model.forward_features(loaded.image.normalize(images)), pre_logits=True)
+    with torch.no_grad():
+        expected = model.embedding_map(features)
+        assert torch.allclose(loaded.encode_image(images), expected, atol=1e-5)
+        assert not torch.allclose(expected, features, atol=1e-2)
+
+
 def test_layers_are_the_blocks_of_one_forward_pass():
     model = load_timm("test_vit", "")
     images = torch.zeros(2, 3, 160, 160, dtype=torch.uint8)

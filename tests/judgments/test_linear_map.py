@@ -151,3 +151,10 @@ def test_too_few_judgments_for_cross_validation_are_reported():
         fit_linear(embedded(z, triplets), triplets, rng())
     with pytest.raises(DataError, match="too few for a linear readout"):
         read_out(embedded(z, triplets), triplets, rng())
+
+
+def test_a_single_judgment_shows_no_scale_and_leaves_the_embeddings_unchanged():
+    z, triplets = planted(num_images=3, num_judgments=1)
+    with np.errstate(all="raise"):
+        fitted = fit_linear(embedded(z, triplets), triplets, rng(), pull=0.1)
+    np.testing.assert_allclose(fitted.matrix, np.eye(len(RELEVANT)), atol=1e-6)
