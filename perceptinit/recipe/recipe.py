@@ -81,6 +81,13 @@ class EvalSlot:
             return end_of_epoch
         return isinstance(self.every, int) and step % self.every == 0
 
+    def count_times(self, num_steps: int, num_epochs: int) -> int:
+        """Return how often the evaluator runs in a run with a length of pretraining; 0 steps: without it."""
+        if self.every == "end":
+            return 1
+        every = max(num_steps // num_epochs, 1) if self.every == "epoch" else self.every
+        return 2 + max(num_steps - 1, 0) // every
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:

@@ -20,7 +20,7 @@ from perceptinit.recipe.plan import (
     model_cost,
     stage_plan,
 )
-from perceptinit.recipe.recipe import Recipe
+from perceptinit.recipe.recipe import EvalSlot, Recipe
 from perceptinit.results.measures import readable_seconds
 from perceptinit.running.memory import GB, ON_GPU, StageMemory, Traced, Tracer
 from perceptinit.running.readiness import find_needs
@@ -69,7 +69,32 @@ def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str
                 is_shown = plan.steps and (is_on_gpu or _cpu_seconds(flops) > LONG_SECONDS)
                 memory = _trace_memory(recipe, spec, plan, cost, tracer, trace) if is_shown else None
                 found[key] = (title, *_row(spec, plan, flops, memory))
-    return list(found.values())
+    evaluations = (_evaluation_row(recipe, slot, cost) for slot in recipe.evals)
+    return [*found.values(), *filter(None, evaluations)]
+
+
+def _evaluation_row(recipe: Recipe, slot: EvalSlot, cost: ModelCost) -> tuple[str, ...] | None:
+    """Return the row of all evaluations of a run; None if the number of images is unknown.
+
+    Images are decoded once each time, on a GPU by the cores that pretraining needs for an equal rate.
+    """
+    num_images = stage_plan(slot.spec).num_images
+    steps = stage_plan(recipe.pretrain).steps if recipe.pretrain else 0
+    if not num_images or steps is None:
+        return None
+    num_times = slot.count_times(steps, getattr(recipe.pretrain and recipe.pretrain.config, "epochs", 1))
+    total = num_times * num_images
+    flops = total * cost.image_flops
+    decoding = total * DECODE_SECONDS
+    hours = max(flops / RATE, decoding / math.ceil(_decoding_cores(cost))) / 3600
+    seconds = (flops / CORE_RATE + decoding) / usable_cores()
+    title = f"eval {slot.spec.name}, {count(num_times, 'time')}"
+    return (title, "", f"{total:,}", "", "", f"{hours:.1f}", _write_seconds(seconds))
+
+
+def _decoding_cores(cost: ModelCost) -> float:
+    """Return the cores that decode JPEGs of 59 KB as fast as one H100 pretrains."""
+    return RATE * DECODE_SECONDS / (TRAINING_FACTOR * (cost.image_flops + cost.text_flops))
 
 
 def _cpu_seconds(flops: float) -> float:
@@ -148,8 +173,11 @@ def cost_lines(recipe: Recipe) -> Iterator[str]:
     if recipe.pretrain:
         unit = "pair at full context" if cost.num_text_parameters else "image"
         yield f"training cost{known}: {flops / 1e15:.3g} PFLOP; {per_pair / 1e9:.3g} GFLOP per {unit}"
-        cores = f"{RATE * DECODE_SECONDS / per_pair:,.1f} CPU cores decode JPEGs of 59 KB as fast"
-        yield f"memory and hours: one run on one H100 at 40 % of its peak in bf16. {cores}"
+        cores = f"{_decoding_cores(cost):,.1f} CPU cores decode JPEGs of 59 KB as fast"
+        yield (
+            "memory and hours: one run on one H100 at 40 % of its peak in bf16. "
+            f"{cores}; this machine has {num_cores}"
+        )
 
 
 def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) -> tuple[str, ...]:

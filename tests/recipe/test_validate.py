@@ -13,6 +13,7 @@ from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import count
 from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import load_recipe
+from perceptinit.recipe.recipe import EvalSlot
 from perceptinit.running import resources
 from perceptinit.running.readiness import find_obstacles, find_warnings
 from perceptinit.running.resources import resource_rows, resource_table
@@ -144,7 +145,10 @@ def test_validate_prints_the_resources_of_each_stage(cli):
     assert hours == pytest.approx(4 * 474_415_104 * 14.78e9 / 400e12 / 3600, rel=0.01)
     (stage_one,) = [line for line in text.splitlines() if line.startswith("pi: init.0 triplet-hinge")]
     assert re.search(r"43\.6 GB +\d+, 1,\d+, not needed", stage_one)  # micro_batch for 24, 40, 80 GB
-    assert "CPU cores decode JPEGs of 59 KB as fast" in text
+    assert f"7.6 CPU cores decode JPEGs of 59 KB as fast; this machine has {usable_cores()}" in text
+    (zero_shot,) = [line.split() for line in text.splitlines() if line.startswith("eval zero-shot, ")]
+    # before pretraining and after each of 32 epochs; 8 cores decode in the time that a run waits for them
+    assert zero_shot[2:] == ["33", "times", f"{33 * 413_108:,}", f"{33 * 413_108 * 0.84e-3 / 8 / 3600:.1f}"]
     assert (
         "disk: pairs 1,900 GB, judgments 58 GB, test set 38 GB, unknown size for 1, checkpoints 3.6 GB"
         in text
@@ -156,6 +160,15 @@ def test_validate_prints_the_resources_of_each_stage(cli):
         if x.startswith("pretrain clip")
     ]
     assert whole[4:6] == ["224.8", "GB"]
+
+
+@pytest.mark.parametrize(("every", "times"), [("end", 1), ("epoch", 1 + 4), (10, 2 + 3), (3, 2 + 13)])
+def test_evaluations_of_a_run_are_counted_as_it_makes_them(every, times):
+    """Before pretraining, when it is due other than at the last step, and at the end."""
+    slot = EvalSlot(None, every)
+    num_steps, epoch = 40, 10
+    due = [slot.is_due(step, step % epoch == 0) for step in range(1, num_steps)]
+    assert slot.count_times(num_steps, 4) == times == sum(due) + (1 if every == "end" else 2)
 
 
 def test_memory_is_for_gpus_and_for_stages_of_more_than_an_hour_on_a_cpu():
