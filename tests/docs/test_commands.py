@@ -27,6 +27,7 @@ PROGRAMS = ("perceptinit", "python", "pip", "make", "torchrun", "pytest", "bash"
 
 # pages whose commands another test runs, in the order of the page
 RUN_ELSEWHERE = {
+    "docs/align.md": "test_align.py",
     "docs/first-day.md": "test_first_day.py",
     "docs/tutorial.md": "test_tutorial.py",
     "docs/any-results.md": "test_any_results.py",
