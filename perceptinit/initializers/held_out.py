@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from perceptinit.compute.split_encoding import split
 from perceptinit.errors import TrainingError
-from perceptinit.initializers.stage_report import best_trivial, find_loss, gain_metrics
+from perceptinit.initializers.stage_report import find_loss, gain_metrics, gains_by_training, score_metrics
 from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.baselines import Bounds
@@ -141,24 +141,11 @@ class HeldOut:
 
     def metrics(self, kept: int) -> dict[str, float]:
         """Return the metrics for the report; `after` refers to the epoch `kept`."""
-        before = self.results[0]
-        after = self.results[kept]
         name = f"2afc_{self._split}"
-        metrics = {
-            f"{name}_before": before.accuracy,
-            f"{name}_after": after.accuracy,
-            "spread_before": before.spread,
-            "spread_after": after.spread,
-        }
+        metrics = score_metrics(self._split, self.results[0], self.results[kept])
         if self._ceiling is not None:
             metrics[f"{name}_ceiling_lower"], metrics[f"{name}_ceiling"] = self._ceiling
-        if after.stderr is not None:
-            metrics[f"{name}_stderr"] = after.stderr
-        if {0, kept} <= self._agreement.keys():  # absent from checkpoints of perceptinit 0.1
-            metrics |= self._by_training(kept)
-        metrics[f"{name}_judgments"] = after.num_judgments
-        if after.num_units is not None:
-            metrics[f"{name}_units"] = after.num_units
+        metrics |= self._by_training(kept)
         between = [epoch for epoch in self.results if epoch not in (0, kept)]
         metrics |= {f"{name}_epoch_{epoch:02d}": self.results[epoch].accuracy for epoch in between}
         metrics |= {f"train_loss_epoch_{epoch:02d}": self.epochs[epoch].loss for epoch in between}
@@ -171,19 +158,15 @@ class HeldOut:
 
         A loss on `second` beyond its error is a warning.
         """
-        metrics: dict[str, float] = {}
-        before, after = (self._agreement[epoch].numpy() for epoch in (0, kept))
-        for name, chosen in (("unseen", self._unseen), ("known", ~self._unseen)):
-            if chosen.any():
-                own = self._triplets.select(chosen)
-                metrics |= gain_metrics(name, before[chosen], after[chosen], own)
+        before = self._agreement[0].numpy()
+        after = self._agreement[kept].numpy()
+        metrics = gains_by_training(before, after, self._triplets, self._unseen, self._ctx.num_workers)
         if self.second and self._second_before is not None:
             after = self._embed(*self.second)[1].numpy()
             metrics |= gain_metrics("also_on", self._second_before.numpy(), after, self.second[0])
-            if loss := find_loss(metrics, "also_on"):
+            if loss := find_loss(metrics):
                 self._ctx.warn(loss)
-        chosen = self._unseen if self._unseen.any() else ~self._unseen
-        return metrics | best_trivial(self._triplets, chosen, self._ctx.num_workers)
+        return metrics
 
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors and plain values."""
@@ -198,8 +181,8 @@ class HeldOut:
         """Resume from a state that `state` returned."""
         self.results.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
         self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
-        self._agreement.update(state.get("values", {}))
-        self._second_before = state.get("second")
+        self._agreement.update(state["values"])
+        self._second_before = state["second"]
 
 
 class EarlyStopping:
