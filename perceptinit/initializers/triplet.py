@@ -186,7 +186,9 @@ class Triplet:
             if c.last_blocks or is_partly_frozen:
                 encode_frozen_once(model, (training, held_out), c, training.norms, ctx)
             if not ctx.resumed:
-                stage.measure_before(num_encoded(objective.columns, c.judgments_per_step, c.epochs))
+                stage.measure(0)
+                num_images = num_encoded(objective.columns, c.judgments_per_step, c.epochs)
+                training.announce(num_images, held_out.seconds_per_image)
             stage.run()
             report.metrics = {
                 **stage.metrics(),
@@ -267,16 +269,11 @@ class _Stage:
     stopping: EarlyStopping
     is_shuffled: bool
 
-    def measure_before(self, num_images: int) -> None:
-        """Measure the weights before training, and report the cost of training on `num_images` images."""
-        self._measure(0)
-        self.training.announce(num_images, self.held_out.seconds_per_image)
-
     def run(self) -> None:
         """Train until the last epoch or until early stopping, and load the best weights."""
         for epoch in range(self.training.epoch, self.config.epochs + 1):
             self.held_out.epochs[epoch] = self.training.train_epoch(epoch, self.state)
-            if self._is_due(epoch) and self.stopping.should_stop(epoch, self._measure(epoch)):
+            if self._is_due(epoch) and self.stopping.should_stop(epoch, self.measure(epoch)):
                 break
         self.stopping.restore()
         was_learned = are_learned(self.report.before)
@@ -315,7 +312,8 @@ class _Stage:
         every = self.config.eval_every
         return epoch == self.config.epochs or (every > 0 and epoch % every == 0)
 
-    def _measure(self, epoch: int) -> TwoAFCResult:
+    def measure(self, epoch: int) -> TwoAFCResult:
+        """Measure the weights after an epoch; 0 is before training."""
         return self.held_out.measure(epoch, self.training.step, self.training.total_steps)
 
 

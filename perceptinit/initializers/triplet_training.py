@@ -16,7 +16,6 @@ from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.images.decoding import prefetch
-from perceptinit.initializers.batches import batches_of
 from perceptinit.initializers.norms import NormLayers
 from perceptinit.initializers.objectives import JudgmentObjective, TripletConfig
 from perceptinit.initializers.stage_images import ResidentImages
@@ -145,7 +144,8 @@ class TripletTraining:
         if self._config.micro_batch:
             self.norms.check_micro_batch(self._model)
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
-        batches = batches_of(order, self._config.judgments_per_step)
+        size = self._config.judgments_per_step
+        batches = np.split(order, range(size, len(order), size))
         num_done = self.step - (epoch - 1) * self.steps_per_epoch
         if not num_done:
             self._numbers = []
@@ -247,7 +247,9 @@ class TripletTraining:
         with torch.set_grad_enabled(is_whole):
             embedded = [self._encode(part, index) for index, part in enumerate(parts)]
         embeddings = torch.cat(embedded).detach().requires_grad_()
-        losses, violations = self._losses(batch, embeddings)
+        places = to_device(torch.from_numpy(batch.places), self._ctx.device)
+        with matmul_precision("fp32"):
+            losses, violations = self._objective.losses(embeddings, places, batch.rows)
         weights = to_device(self._objective.weights[batch.rows], self._ctx.device)
         loss = (losses * weights).mean() * share
         loss.backward()
@@ -269,12 +271,6 @@ class TripletTraining:
         with seed, autocast(self._ctx.device, self._config.precision):
             embeddings: Tensor = self._model.encode_image(images)
         return embeddings
-
-    def _losses(self, batch: _Batch, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and margin violation of each judgment, (B,)."""
-        places = to_device(torch.from_numpy(batch.places), self._ctx.device)
-        with matmul_precision("fp32"):
-            return self._objective.losses(embeddings, places, batch.rows)
 
     def _fetch(self) -> None:
         """Fetch the loss and violations of the steps since the last call, and report progress."""

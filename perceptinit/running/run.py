@@ -85,7 +85,7 @@ class Run:
         done = None if fresh else distributed.decide(self._read_finished)
         if done is not None:
             self._checkpoints.sweep(everything=True)
-            self.trackers.report_skipped(self._context("run"))
+            self._context("run").event("run-end", message="already finished")
             return done
         with writing(self.cell.folder):
             self.cell.folder.mkdir(parents=True, exist_ok=True)
