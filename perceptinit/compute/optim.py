@@ -38,11 +38,14 @@ def warmup_cosine(
     The rate increases linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 or, by default,
     from 0 at step 0. A cosine decay to `min_lr` at the last step follows.
 
-    Raises:
-        ValueError: If the warm-up is not shorter than the run.
+    Args:
+        step: Number of the step.
+        total_steps: Number of steps of the run.
+        warmup_steps: Number of warm-up steps, fewer than `total_steps`.
+        lr: Peak learning rate.
+        min_lr: Learning rate of the last step.
+        warmup_lr: Learning rate of the first step, or None.
     """
-    if warmup_steps >= total_steps and total_steps > 0 and warmup_steps > 0:
-        raise ValueError(f"the warm-up ({warmup_steps} steps) must be shorter than the run ({total_steps})")
     if step <= warmup_steps:
         if warmup_lr is None or warmup_steps == 1:
             return lr * step / warmup_steps
@@ -112,11 +115,6 @@ def make_optimizer(
         return _make_named(str(name), described, lr=lr, betas=betas, eps=eps)
     except (ImportError, AssertionError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f'optimizer = "{name}": {error or type(error).__name__}. {_ADVICE}') from error
-
-
-def adamw(modules: Iterable[nn.Module], **keys: Any) -> torch.optim.Optimizer:
-    """Return AdamW for the trainable parameters of `modules`, with the arguments of `make_optimizer`."""
-    return make_optimizer(modules, None, **keys)
 
 
 def is_adamw(name: str | None) -> bool:

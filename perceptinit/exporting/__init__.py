@@ -47,8 +47,6 @@ def export(run: Path, target: str, folder: Path) -> Path:
     """
     from perceptinit.exporting.source import model_card, open_run
 
-    if target == "torchscript":
-        raise UsageError("TorchScript export was removed in 0.2. Use onnx, which supports all models")
     if target not in TARGETS:
         raise UsageError(unknown("no export target called", target, TARGETS))
     if folder.exists() and any(folder.iterdir()):

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from perceptinit.compute.split_encoding import split
 from perceptinit.errors import TrainingError
 from perceptinit.initializers.stage_report import find_loss, gain_metrics, gains_by_training, score_metrics
-from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.scoring import agreement, find_shape, is_above_chance
@@ -53,7 +52,7 @@ class HeldOut:
         ctx: RunContext,
     ) -> None:
         self.results: dict[int, TwoAFCResult] = {}
-        self.epochs: dict[int, EpochResult] = {}
+        self.epochs: dict[int, dict[str, float]] = {}
         self.second: tuple[Triplets, ImageArray] | None = None
         self.seconds_per_image = 0.0
         self._agreement: dict[int, Tensor] = {}  # share of votes that agree, by judgment (N,)
@@ -148,9 +147,9 @@ class HeldOut:
         metrics |= self._by_training(kept)
         between = [epoch for epoch in self.results if epoch not in (0, kept)]
         metrics |= {f"{name}_epoch_{epoch:02d}": self.results[epoch].accuracy for epoch in between}
-        metrics |= {f"train_loss_epoch_{epoch:02d}": self.epochs[epoch].loss for epoch in between}
-        metrics["train_loss"] = self.epochs[kept].loss
-        metrics["margin_violations"] = self.epochs[kept].margin_violations
+        metrics |= {f"train_loss_epoch_{epoch:02d}": self.epochs[epoch]["loss"] for epoch in between}
+        metrics["train_loss"] = self.epochs[kept]["loss"]
+        metrics["margin_violations"] = self.epochs[kept]["margin_violations"]
         return metrics
 
     def _by_training(self, kept: int) -> dict[str, float]:
@@ -172,7 +171,7 @@ class HeldOut:
         """Return the state for `resume`: tensors and plain values."""
         return {
             "agreement": {epoch: asdict(result) for epoch, result in self.results.items()},
-            "epochs": {epoch: asdict(result) for epoch, result in self.epochs.items()},
+            "epochs": dict(self.epochs),
             "values": dict(self._agreement),
             "second": self._second_before,
         }
@@ -180,7 +179,7 @@ class HeldOut:
     def resume(self, state: Mapping[str, Any]) -> None:
         """Resume from a state that `state` returned."""
         self.results.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
-        self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
+        self.epochs.update(state["epochs"])
         self._agreement.update(state["values"])
         self._second_before = state["second"]
 

@@ -30,19 +30,6 @@ TRAINING_FACTOR = 3  # cost of a forward and a backward pass, in forward passes
 ASPECT_RATIOS = (3 / 4, 4 / 3)  # range of width / height, as in torchvision's RandomResizedCrop
 
 
-@dataclass(frozen=True, slots=True)
-class EpochResult:
-    """Means over the judgments of an epoch, each measured at its training step.
-
-    Attributes:
-        loss: Mean loss.
-        margin_violations: Share of the judgments that violate the margin.
-    """
-
-    loss: float
-    margin_violations: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
     """The part of a batch that this rank trains on."""
@@ -126,7 +113,7 @@ class TripletTraining:
         """Return the epoch of the last completed step; 1 before the first step."""
         return max(1, math.ceil(self.step / self.steps_per_epoch))
 
-    def train_epoch(self, epoch: int, state: Callable[[], State]) -> EpochResult:
+    def train_epoch(self, epoch: int, state: Callable[[], State]) -> dict[str, float]:
         """Train for one epoch. A resumed epoch starts after the last completed step.
 
         Args:
@@ -134,7 +121,8 @@ class TripletTraining:
             state: Returns the state of the stage, which is offered to the run after each step.
 
         Returns:
-            Loss and margin violations of the epoch.
+            `loss` and `margin_violations`, the share of judgments that violate the margin: means over the
+            judgments of the epoch, each measured at its training step.
 
         Raises:
             TrainingError: If a loss is not finite.
@@ -157,7 +145,7 @@ class TripletTraining:
         self._fetch()
         weights = list(map(len, batches))
         loss, violations = np.average(self._numbers, axis=0, weights=weights)
-        return EpochResult(float(loss), float(violations))
+        return {"loss": float(loss), "margin_violations": float(violations)}
 
     def announce(self, num_images: int, seconds_per_image: float) -> None:
         """Report the number of images to encode and the estimated duration, before the first step."""

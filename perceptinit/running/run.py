@@ -318,8 +318,7 @@ class Run:
         # all processes call `stage`, which may gather shards into the model, so it precedes `state_dict`
         of_stage = stage() if stage is not None else None
         if distributed.is_first():
-            state = {"model": model.state_dict(), **self._journal.state(place, of_stage)}
-            self._checkpoints.save(state)
+            self._checkpoints.save({"model": model.state_dict(), **self._journal.state(place, of_stage)})
 
     def _save_weights(self, name: str, module: nn.Module | DualEncoder) -> None:
         if distributed.is_first():
