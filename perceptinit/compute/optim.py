@@ -5,7 +5,6 @@ import importlib
 import math
 import platform
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -220,18 +219,14 @@ def has_native_bf16(device: str) -> bool:
 
 def measure_bf16_slowdown() -> float:
     """Return how many times as long a layer takes on this processor in bf16 as in fp32, measured now."""
-    layer = nn.Linear(384, 384)
-    rows = torch.randn(256, 384)
+    from torch.utils.benchmark import Timer
+
+    names = {"layer": nn.Linear(384, 384), "rows": torch.randn(256, 384)}
+    timer = Timer("layer(rows).sum().backward()", globals=names, num_threads=torch.get_num_threads())
     seconds = {}
     for precision in ("fp32", "bf16"):
         with autocast("cpu", precision):
-            layer(rows).sum().backward()  # warm-up
-            start = time.perf_counter()
-            count = 0
-            while time.perf_counter() - start < PROBE_SECONDS:
-                layer(rows).sum().backward()
-                count += 1
-        seconds[precision] = (time.perf_counter() - start) / count
+            seconds[precision] = timer.blocked_autorange(min_run_time=PROBE_SECONDS).mean
     return seconds["bf16"] / seconds["fp32"]
 
 

@@ -59,8 +59,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
         )
     with atomic_folder(folder) as temporary:
         written = import_module(TARGETS[target]).write(source, temporary)
-        card = model_card(source, target, written)
-        (temporary / "README.md").write_text(card, encoding="utf-8")
+        (temporary / "README.md").write_text(model_card(source, target, written), encoding="utf-8")
         about: dict[str, Any] = {
             "fit": source.model.fit.mode,
             "mean": source.mean,

@@ -76,8 +76,8 @@ def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
 
 def _find_layer(name: str, module: Any) -> Iterator[Attention]:
     if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
-        query, key, value = module.in_proj_weight.data.chunk(3)
-        yield Attention(name, module.num_heads, query, key, value, module.out_proj.weight.data)
+        parts = module.in_proj_weight.data.chunk(3)
+        yield Attention(name, module.num_heads, *parts, module.out_proj.weight.data)
         return
     heads = getattr(module, "num_heads", None)
     out = _linear(module, "proj", "out_proj")
@@ -87,8 +87,7 @@ def _find_layer(name: str, module: Any) -> Iterator[Attention]:
     apart = [_linear(module, f"{part}_proj") for part in "qkv"]
     parts = fused.chunk(3) if fused is not None else [part for part in apart if part is not None]
     if len(parts) == 3:
-        query, key, value = parts
-        yield Attention(name, heads, query, key, value, out)
+        yield Attention(name, heads, *parts, out)
 
 
 def _linear(module: Any, *names: str) -> Tensor | None:
@@ -121,7 +120,7 @@ def find_positions(model: nn.Module, initializer: str) -> Tensor:
     return table[len(table) - count :]
 
 
-def sinusoidal(side: int, width: int, initializer: str) -> Tensor:
+def sinusoidal(side: int, width: int) -> Tensor:
     """Return sinusoidal position embeddings of a square grid, float32 (side * side, width), in [-1, 1].
 
     Half of the width encodes columns, the other half rows, with frequencies 10,000 ** -(i / (width / 4)).
@@ -133,7 +132,7 @@ def sinusoidal(side: int, width: int, initializer: str) -> Tensor:
     """
     if width % 4:
         raise InitializerError(
-            f"initializer '{initializer}': sinusoidal positions need a width divisible by 4, got {width}. "
+            f"initializer 'mimetic': sinusoidal positions need a width divisible by 4, got {width}. "
             'Use positions = "keep"'
         )
     frequencies = 10_000.0 ** -(torch.arange(width // 4) / (width // 4))

@@ -68,7 +68,7 @@ class Mimetic:
             if self.config.positions == "sinusoidal":
                 positions = find_positions(model, "mimetic")
                 num_patches, width = positions.shape
-                positions.copy_(sinusoidal(math.isqrt(num_patches), width, "mimetic"))
+                positions.copy_(sinusoidal(math.isqrt(num_patches), width))
         return report.result
 
     def _set(self, layer: Attention, generator: torch.Generator) -> None:

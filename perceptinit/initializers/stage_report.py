@@ -3,11 +3,10 @@
 # N judgments, M stimuli
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 
-from perceptinit.judgments.baselines import Baseline, two_afc_baselines
+from perceptinit.judgments.baselines import two_afc_baselines
 from perceptinit.judgments.scoring import (
     MIN_UNITS,
     binomial_stderr,
@@ -119,16 +118,11 @@ def find_loss(
     )
 
 
-@lru_cache(maxsize=8)  # triplets are compared by identity; arms and seeds share them
-def _baselines(triplets: Triplets, num_workers: int) -> tuple[Baseline, ...]:
-    return two_afc_baselines(triplets, num_workers=num_workers)
-
-
 def _best_trivial(triplets: Triplets, chosen: np.ndarray, num_workers: int) -> dict[str, float]:
     """Return the 2AFC of the best trivial model on the chosen judgments, as `trivial_2afc/NAME`."""
     scores = {
         baseline.name: float(np.average(baseline.values[chosen], weights=triplets.num_votes[chosen]))
-        for baseline in _baselines(triplets, num_workers)
+        for baseline in two_afc_baselines(triplets, num_workers=num_workers)
         if baseline.values is not None
     }
     best = max(scores, key=lambda name: scores[name])
