@@ -17,6 +17,7 @@ from perceptinit.types import InitReport, RunContext
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class Checkpoint:
     """Load the image tower from a safetensors file. All names and shapes must match.
 
@@ -38,8 +39,7 @@ class Checkpoint:
         sha256: str | None = None
         """Expected SHA-256 of the file, 64 hexadecimal digits. None skips the check."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the file and the key map."""
@@ -66,6 +66,7 @@ class Checkpoint:
         return report.result
 
 
+@dataclass(eq=False)
 class Interpolate:
     """Interpolate linearly between the current weights and another set, tensor by tensor.
 
@@ -90,8 +91,7 @@ class Interpolate:
             if self.file is None and (self.key_map or self.ignore):
                 raise ValueError("key_map and ignore need a file: set 'file' or remove them")
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the file."""

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ class TimmSource:
             raise ValueError("set either 'file' (safetensors) or 'tag' (of timm's weights)")
 
 
+@dataclass(eq=False)
 class ImageNet:
     """Load timm's pretrained weights for the architecture into the trunk. The projection is left unchanged.
 
@@ -44,10 +45,9 @@ class ImageNet:
     name = "imagenet"
     smoke_stand_in = "random"  # full-size weights do not fit the smoke model
 
-    Config: TypeAlias = TimmSource
+    Config = TimmSource
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with a local file."""

@@ -32,6 +32,7 @@ PROBED_FACTOR = -2.0  # which no activation function and no normalization preser
 PROBED_TOLERANCE = 1e-3  # of the largest value
 
 
+@dataclass(eq=False)
 class Linear:
     """Map the embeddings linearly, so that their cosines predict human judgments. No other weight changes.
 
@@ -61,10 +62,9 @@ class Linear:
             """Return a copy with a fixed pull, because few judgments do not allow cross-validation."""
             return replace(self, pull=0.1)
 
-    def __init__(self, config: Config, judgments: Judgments, also_on: Judgments | None = None) -> None:
-        self.config = config
-        self.judgments = judgments
-        self.also_on = also_on
+    config: Config
+    judgments: Judgments
+    also_on: Judgments | None = None
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the training, the held-out and the second judgments."""

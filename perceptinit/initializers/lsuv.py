@@ -22,6 +22,7 @@ from perceptinit.types import Fit, InitReport, RunContext
 Layer = nn.Linear | nn.Conv2d
 
 
+@dataclass(eq=False)
 class Lsuv:
     """Scale each linear and convolutional layer to a given standard deviation of its outputs on images.
 
@@ -43,9 +44,8 @@ class Lsuv:
         num_images: PositiveInt = 256
         """Maximum number of images in the batch."""
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config = config
-        self.judgments = judgments
+    config: Config
+    judgments: Judgments
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the training judgments."""

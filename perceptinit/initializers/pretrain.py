@@ -17,6 +17,7 @@ REPORT_EVERY_STEPS = 10
 IMAGE = "image."  # prefix of the tower's weights in the model of a pretrainer
 
 
+@dataclass(eq=False)
 class Pretrain:
     """Train the image tower with another pretrainer on other pairs, and keep only the tower.
 
@@ -31,11 +32,10 @@ class Pretrain:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        pass
+        """The keys are those of the nested table `pretrain`."""
 
-    def __init__(self, config: Config, pretrain: Pretrainer) -> None:
-        self.config = config
-        self.pretrain = pretrain
+    config: Config
+    pretrain: Pretrainer
 
     def preflight(self) -> Iterator[str]:
         """Yield the problems of the pretrainer."""
@@ -119,7 +119,7 @@ class Distil(Pretrain):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(DistilPretraining.Config):
-        pass
+        """The keys of pretrainer `distil`."""
 
     def __init__(self, config: Config, pairs: Pairs) -> None:
         super().__init__(Pretrain.Config(), DistilPretraining(config, pairs))

@@ -30,6 +30,7 @@ REPORT_EVERY_STEPS = 10
 Language = Literal["dyck", "copy"]
 
 
+@dataclass(eq=False)
 class Procedural:
     """Train the blocks of a vision transformer to predict masked symbols in sequences, without images.
 
@@ -84,8 +85,7 @@ class Procedural:
             """Return a copy with 4 steps."""
             return replace(self, steps=4, warmup_steps=1, batch_size=min(self.batch_size, 16))
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the optimizer."""

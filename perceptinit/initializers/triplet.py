@@ -44,6 +44,7 @@ from perceptinit.protocols import Judgments
 from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
 
 
+@dataclass(eq=False)
 class Triplet:
     """Train the tower on human similarity judgments with a choice of loss.
 
@@ -85,10 +86,9 @@ class Triplet:
             loss: LossName = "logistic" if self.loss == "odd-one-out" else self.loss
             return replace(TripletConfig.smoke(self), loss=loss)
 
-    def __init__(self, config: Config, judgments: Judgments, also_on: Judgments | None = None) -> None:
-        self.config: Any = config
-        self.judgments = judgments
-        self.also_on = also_on
+    config: Any
+    judgments: Judgments
+    also_on: Judgments | None = None
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the optimizer, the judgments and the learning-rate schedule."""
@@ -336,7 +336,7 @@ class TripletHinge(Triplet):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TripletConfig):
-        pass
+        """The keys that all losses share."""
 
     def _loss(self) -> Loss:
         return Loss(name="hinge", margin=self.config.margin)
