@@ -76,8 +76,8 @@ def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
 
 def _find_layer(name: str, module: Any) -> Iterator[Attention]:
     if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
-        parts = module.in_proj_weight.data.chunk(3)
-        yield Attention(name, module.num_heads, *parts, module.out_proj.weight.data)
+        query, key, value = module.in_proj_weight.data.chunk(3)
+        yield Attention(name, module.num_heads, query, key, value, module.out_proj.weight.data)
         return
     heads = getattr(module, "num_heads", None)
     out = _linear(module, "proj", "out_proj")
@@ -87,7 +87,8 @@ def _find_layer(name: str, module: Any) -> Iterator[Attention]:
     apart = [_linear(module, f"{part}_proj") for part in "qkv"]
     parts = fused.chunk(3) if fused is not None else [part for part in apart if part is not None]
     if len(parts) == 3:
-        yield Attention(name, heads, *parts, out)
+        query, key, value = parts
+        yield Attention(name, heads, query, key, value, out)
 
 
 def _linear(module: Any, *names: str) -> Tensor | None:

@@ -45,7 +45,9 @@ class ImageNet:
     name = "imagenet"
     smoke_stand_in = "random"  # full-size weights do not fit the smoke model
 
-    Config = TimmSource
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(TimmSource):
+        """The source of the weights."""
 
     config: Config
 

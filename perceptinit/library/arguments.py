@@ -29,7 +29,7 @@ CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "mean": RGB,
     "std": RGB,
     "fit": (f"one of {', '.join(FITS)}", lambda v: v in FITS),
-    "seed": ("an integer of at least 0", lambda v: isinstance(v, Integral) and v >= 0),
+    "seed": ("an integer of at least 0", lambda v: isinstance(v, Integral) and not v < 0),
 }
 
 

@@ -66,7 +66,6 @@ class Run:
         self.trackers = trackers
         self.num_workers = num_workers
         self.evaluators = list(zip(cell.recipe.evals, evaluators, strict=True))
-        self.pretrainer: Pretrainer | None = None
         self._signals = StopSignals()
         self._journal = RunJournal(cell.folder)
         self._checkpoints = Checkpoints(
@@ -101,6 +100,11 @@ class Run:
         finally:
             self._checkpoints.close()
         return self._journal.record
+
+    @cached_property
+    def pretrainer(self) -> Pretrainer | None:
+        """The pretrainer of the recipe, or None."""
+        return self.recipe.pretrain.build() if self.recipe.pretrain else None
 
     def _read_finished(self) -> dict[str, Any] | None:
         found = self.cell.verify_state()
@@ -148,8 +152,6 @@ class Run:
     def _prepare_model(self) -> Any:
         """Start the record and return the model: new, or with the weights of a checkpoint or another run."""
         self._journal.begin(new_record(self.recipe, self.arm, self.cell.seed, self.device))
-        if self.recipe.pretrain is not None:
-            self.pretrainer = self.recipe.pretrain.build()
         model = self._new_model(self.cell.seed)  # the same for all arms of a seed
         if isinstance(self.pretrainer, HasModel):
             model = self.pretrainer.model(model, self.cell.seed)
