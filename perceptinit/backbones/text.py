@@ -126,10 +126,8 @@ class TextTower(nn.Module):
 
     @property
     def _pad_id(self) -> int:
-        from open_clip.transformer import TextTransformer
-
-        own: Any = self.transformer
-        return own.pad_id if isinstance(own, TextTransformer) else own.config.pad_token_id
+        own: Any = self.transformer  # of open_clip, else of transformers
+        return own.pad_id if hasattr(own, "pad_id") else own.config.pad_token_id
 
 
 def can_be_trimmed(transformer: nn.Module) -> bool:

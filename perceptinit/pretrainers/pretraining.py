@@ -258,10 +258,11 @@ class Pretraining(ABC):
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
-        """Load the weights for evaluation into the model during the block. All processes must call it."""
-        if self._training is None:
-            yield
-            return
+        """Load the weights for evaluation into the model during the block, between two steps.
+
+        All processes must call it.
+        """
+        assert self._training is not None
         with self._training.use_average():
             self._make_whole()
             yield
