@@ -75,8 +75,7 @@ class TextTower(nn.Module):
         self.can_be_trimmed = can_be_trimmed(transformer)
         self.tokenize = Tokenization(tokenizer, context_length, self.can_be_trimmed)
         if self.can_be_trimmed:
-            blocks = transformer.get_submodule("transformer")
-            blocks.register_forward_pre_hook(_cut_mask, with_kwargs=True)
+            transformer.get_submodule("transformer").register_forward_pre_hook(_cut_mask, with_kwargs=True)
 
     def forward(self, tokens: torch.Tensor | PackedTexts) -> torch.Tensor:
         """Return text embeddings (B, D), not normalized.

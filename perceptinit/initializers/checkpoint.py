@@ -60,9 +60,8 @@ class Checkpoint:
         Raises:
             CheckpointError: If the file is missing or damaged, or does not fit the tower.
         """
-        weights = self._read()
         with reporting("checkpoint", model, hint="The model already has the weights of the file") as report:
-            load_strict(model, weights, str(self.config.file))
+            load_strict(model, self._read(), str(self.config.file))
         return report.result
 
 

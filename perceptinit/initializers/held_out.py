@@ -93,8 +93,7 @@ class HeldOut:
         """Return embeddings in eval mode, and the share of votes that agree, by judgment (N,)."""
         self._model.eval()
         embedded = embed_judged(split(self._encode), triplets, images, device=self._ctx.device)
-        distances = embedded.distances(triplets)
-        return embedded, torch.from_numpy(agreement(*distances, triplets.p_second))
+        return embedded, torch.from_numpy(agreement(*embedded.distances(triplets), triplets.p_second))
 
     def _encode(self, images: Tensor) -> Tensor:
         start = time.perf_counter()

@@ -63,8 +63,7 @@ class ImageNet:
             InitializerError: If the trunk is not a timm model.
             CheckpointError: If the weights do not exist, or a name or shape differs.
         """
-        architecture = timm_architecture(model.trunk, self.name)
-        found = read_timm_weights(self.config, architecture, model.trunk)
+        found = read_timm_weights(self.config, timm_architecture(model.trunk, self.name), model.trunk)
         return load_trunk(self.name, model, found, found.weights, ctx)
 
 

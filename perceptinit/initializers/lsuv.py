@@ -59,8 +59,7 @@ class Lsuv:
             InitializerError: If the outputs of a layer are constant or not finite.
         """
         triplets = self.judgments.load("train")
-        used = np.unique(triplets.roles)
-        chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
+        chosen = np.sort(ctx.rng("images").permutation(triplets.used)[: self.config.num_images])
         squares = StimulusImages(
             triplets.stimuli, model.image_size, fit=Fit.of(model), num_workers=ctx.num_workers
         )

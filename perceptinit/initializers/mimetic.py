@@ -61,9 +61,8 @@ class Mimetic:
         Raises:
             InitializerError: If the model has no supported attention layers or no position embeddings.
         """
-        layers = find_attention(model, "mimetic")
         with reporting("mimetic", model) as report:
-            for layer in layers:
+            for layer in find_attention(model, "mimetic"):
                 self._set(layer, torch_generator(ctx.seed, ctx.stage, "mimetic", layer.name))
             if self.config.positions == "sinusoidal":
                 positions = find_positions(model, "mimetic")

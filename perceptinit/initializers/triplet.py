@@ -235,8 +235,7 @@ class Triplet:
         weighting = self.config.weighting
         try:
             if loss.name == "odd-one-out":
-                judgments = load_odd_one_out(self.judgments, "train")
-                return OddOneOutObjective(judgments, loss, weighting)
+                return OddOneOutObjective(load_odd_one_out(self.judgments, "train"), loss, weighting)
             return TripletObjective(self.judgments.load("train"), loss, weighting)
         except InitializerError as error:
             raise InitializerError(f"initializer '{self.name}': {error}") from None

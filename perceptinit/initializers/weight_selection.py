@@ -110,8 +110,7 @@ def select(teacher: Mapping[str, Tensor], student: Mapping[str, Tensor], source:
 def _select_evenly(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the elements at `even_indices` along every dimension, as a tensor of the given shape."""
     for dimension, size in enumerate(shape):
-        indices = even_indices(weight.shape[dimension], size)
-        weight = weight.index_select(dimension, indices)
+        weight = weight.index_select(dimension, even_indices(weight.shape[dimension], size))
     return weight
 
 

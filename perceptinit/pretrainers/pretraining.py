@@ -88,8 +88,7 @@ class Pretraining(ABC):
     def rate(self, step: int) -> float:
         """Return the learning rate of a step (the first is 1): a linear warm-up, then a cosine decay."""
         c = self.config
-        total = self.total_steps
-        return warmup_cosine(step, total, self.num_warmup_steps, c.lr, c.min_lr, c.warmup_lr)
+        return warmup_cosine(step, self.total_steps, self.num_warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
     @property
     def steps_per_epoch(self) -> int:
