@@ -1,4 +1,4 @@
-"""Evaluation of stage 1 on held-out judgments, and early stopping."""
+"""Evaluation of stage 1 on held-out judgments."""
 
 # N held-out judgments
 import time
@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from perceptinit.compute.split_encoding import split
 from perceptinit.errors import TrainingError
 from perceptinit.initializers.stage_report import find_loss, gain_metrics, gains_by_training, score_metrics
-from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.scoring import agreement, find_shape, is_above_chance
 from perceptinit.judgments.two_afc import Embedded, ImageArray, TwoAFCResult, embed_judged, score
@@ -77,7 +76,13 @@ class HeldOut:
         self._images = images[0]
         self.second = self.second and (self.second[0], images[1])
 
-    def measure(self, epoch: int, step: int, total_steps: int) -> TwoAFCResult:
+    @property
+    def best(self) -> int:
+        """Epoch of the highest 2AFC, the first one of several; 0 before the first evaluation in training."""
+        trained = [epoch for epoch in self.results if epoch]
+        return max(trained, key=lambda epoch: (self.results[epoch].accuracy, -epoch), default=0)
+
+    def measure(self, epoch: int, step: int, total_steps: int) -> None:
         """Evaluate the tower after an epoch, in eval mode, and report the result as progress at `step`."""
         self._seconds = 0.0
         embedded, self._agreement[epoch] = self._embed(self._triplets, self._images)
@@ -87,7 +92,6 @@ class HeldOut:
         result = self.results[epoch] = score(embedded, self._triplets)
         scores = {f"2afc_{self._split}": result.accuracy, "spread": result.spread}
         self._ctx.progress(step, total_steps, **scores)
-        return result
 
     def _embed(self, triplets: Triplets, images: ImageArray) -> tuple[Embedded, Tensor]:
         """Return embeddings in eval mode, and the share of votes that agree, by judgment (N,)."""
@@ -181,51 +185,3 @@ class HeldOut:
         self.epochs.update(state["epochs"])
         self._agreement.update(state["values"])
         self._second_before = state["second"]
-
-
-class EarlyStopping:
-    """Early stopping on held-out 2AFC. Keeps the best weights, which `restore` loads.
-
-    Args:
-        model: Image tower.
-        patience: Number of consecutive evaluations without a new maximum after which training stops. None
-            disables early stopping.
-    """
-
-    def __init__(self, model: nn.Module, patience: int | None) -> None:
-        self._model = model
-        self._patience = patience
-        self._best: dict[str, Any] = {"epoch": 0, "accuracy": None, "num_since": 0, "weights": {}}
-
-    @property
-    def epoch(self) -> int:
-        """Epoch of the best evaluation; 0 before the first one."""
-        return int(self._best["epoch"])
-
-    def should_stop(self, epoch: int, result: TwoAFCResult) -> bool:
-        """Record the result of the current weights and return whether training should stop."""
-        if self._patience is None:
-            return False
-        if not self.epoch or result.accuracy > self._best["accuracy"]:
-            self._best = {
-                "epoch": epoch,
-                "accuracy": result.accuracy,
-                "num_since": 0,
-                "weights": copy_weights(self._model),
-            }
-        else:
-            self._best["num_since"] += 1
-        return bool(self._best["num_since"] >= self._patience)
-
-    def restore(self) -> None:
-        """Load the best weights into the model."""
-        if self._best["weights"]:
-            self._model.load_state_dict(self._best["weights"])
-
-    def state(self) -> dict[str, Any]:
-        """Return the state for `resume`: tensors and plain values."""
-        return dict(self._best)
-
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state that `state` returned."""
-        self._best = dict(state)

@@ -1,11 +1,11 @@
 """Stage 1: train the image tower on human similarity judgments (`triplet`, `triplet-hinge`)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import find_optimizer_problems
@@ -13,7 +13,7 @@ from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, problems_of
 from perceptinit.initializers.batches import choose_batch_size, describe_waste, num_encoded, suggest_settings
 from perceptinit.initializers.frozen_part import encode_frozen_once
-from perceptinit.initializers.held_out import EarlyStopping, HeldOut
+from perceptinit.initializers.held_out import HeldOut
 from perceptinit.initializers.norms import are_learned
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
@@ -30,6 +30,7 @@ from perceptinit.initializers.triplet_loss import Distance
 from perceptinit.initializers.triplet_training import TripletTraining
 from perceptinit.initializers.weights import (
     Reporter,
+    copy_weights,
     no_change_error,
     only_training,
     reporting,
@@ -39,7 +40,7 @@ from perceptinit.initializers.weights import (
 from perceptinit.judgments.baselines import ceiling_of_split
 from perceptinit.judgments.controls.wrappers import is_shuffled
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
-from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
+from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.protocols import Judgments
 from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
 
@@ -180,9 +181,9 @@ class Triplet:
         images, held_out = self._open(model, objective, triplets, ctx)
         with reporting(self.name, model) as report, only_training(model, names):
             training = TripletTraining(self.name, model, objective, images, c, ctx)
-            stopping = EarlyStopping(model, c.patience)
-            stage = _Stage(c, report, training, held_out, stopping, is_shuffled(self.judgments))
-            stage.resume(ctx.resumed or {})
+            stage = _Stage(model, c, report, training, held_out, is_shuffled(self.judgments))
+            if ctx.resumed:
+                stage.resume(ctx.resumed)
             if c.last_blocks or is_partly_frozen:
                 encode_frozen_once(model, (training, held_out), c, training.norms, ctx)
             if not ctx.resumed:
@@ -206,9 +207,11 @@ class Triplet:
         c = self._sized
         total_steps = c.num_steps(len(objective.columns))
         second = self.also_on.load(c.eval_split) if self.also_on else None
-        measured = [triplets, second] if second else [triplets]
         images, held_out_images, *second_images = open_images(
-            [(objective.stimuli, objective.columns), *((t.stimuli, t.roles) for t in measured)],
+            [
+                (objective.stimuli, objective.columns),
+                *((t.stimuli, t.roles) for t in (triplets, second) if t),
+            ],
             model.image_size,
             Fit.of(model),
             image_store=c.image_store,
@@ -259,29 +262,31 @@ class Triplet:
 
 @dataclass(eq=False)
 class _Stage:
-    """The parts of a stage 1 in progress."""
+    """The parts of a stage 1 in progress. `best_weights` are those of `HeldOut.best`, with early stopping."""
 
+    model: nn.Module
     config: TripletConfig
     report: Reporter
     training: TripletTraining
     held_out: HeldOut
-    stopping: EarlyStopping
     is_shuffled: bool
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def run(self) -> None:
         """Train until the last epoch or until early stopping, and load the best weights."""
         for epoch in range(self.training.epoch, self.config.epochs + 1):
             self.held_out.epochs[epoch] = self.training.train_epoch(epoch, self.state)
-            if self._is_due(epoch) and self.stopping.should_stop(epoch, self.measure(epoch)):
+            if self._is_due(epoch) and self._should_stop(epoch):
                 break
-        self.stopping.restore()
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
         was_learned = are_learned(self.report.before)
         self.held_out.check(self.kept_epoch, self.is_shuffled, bool(self.config.allow_collapse), was_learned)
 
     @property
     def kept_epoch(self) -> int:
         """Return the epoch of the weights that the stage keeps."""
-        return self.stopping.epoch or self.training.epoch
+        return self.held_out.best if self.config.patience else self.training.epoch
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics for the report."""
@@ -292,28 +297,35 @@ class _Stage:
 
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors and plain values."""
-        return {name: part.state() for name, part in self._parts().items()}
+        parts = {name: part.state() for name, part in self._parts().items()}
+        return {**parts, "stopping": {"weights": self.best_weights}}
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state that `state` returned; an empty state starts at the first epoch."""
-        for name, part_state in state.items():
-            self._parts()[name].resume(part_state)
+        """Resume from a state that `state` returned."""
+        for name, part in self._parts().items():
+            part.resume(state[name])
+        self.best_weights = dict(state["stopping"]["weights"])
 
     def _parts(self) -> dict[str, Any]:
-        return {
-            "report": self.report,
-            "training": self.training,
-            "curve": self.held_out,
-            "stopping": self.stopping,
-        }
+        return {"report": self.report, "training": self.training, "curve": self.held_out}
+
+    def _should_stop(self, epoch: int) -> bool:
+        """Measure the weights after an epoch, and keep them if they are the best with early stopping."""
+        self.measure(epoch)
+        if self.config.patience is None:
+            return False
+        if self.held_out.best == epoch:
+            self.best_weights = copy_weights(self.model)
+        num_since = sum(measured > self.held_out.best for measured in self.held_out.results)
+        return num_since >= self.config.patience
 
     def _is_due(self, epoch: int) -> bool:
         every = self.config.eval_every
         return epoch == self.config.epochs or (every > 0 and epoch % every == 0)
 
-    def measure(self, epoch: int) -> TwoAFCResult:
+    def measure(self, epoch: int) -> None:
         """Measure the weights after an epoch; 0 is before training."""
-        return self.held_out.measure(epoch, self.training.step, self.training.total_steps)
+        self.held_out.measure(epoch, self.training.step, self.training.total_steps)
 
 
 class TripletHinge(Triplet):
