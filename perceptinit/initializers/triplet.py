@@ -207,11 +207,9 @@ class Triplet:
         c = self._sized
         total_steps = c.num_steps(len(objective.columns))
         second = self.also_on.load(c.eval_split) if self.also_on else None
+        measured = [triplets, second] if second else [triplets]
         images, held_out_images, *second_images = open_images(
-            [
-                (objective.stimuli, objective.columns),
-                *((t.stimuli, t.roles) for t in (triplets, second) if t),
-            ],
+            [(objective.stimuli, objective.columns), *((t.stimuli, t.roles) for t in measured)],
             model.image_size,
             Fit.of(model),
             image_store=c.image_store,
@@ -274,14 +272,16 @@ class _Stage:
 
     def run(self) -> None:
         """Train until the last epoch or until early stopping, and load the best weights."""
-        for epoch in range(self.training.epoch, self.config.epochs + 1):
+        c = self.config
+        for epoch in range(self.training.epoch, c.epochs + 1):
             self.held_out.epochs[epoch] = self.training.train_epoch(epoch, self.state)
-            if self._is_due(epoch) and self._should_stop(epoch):
+            is_due = epoch == c.epochs or (c.eval_every > 0 and epoch % c.eval_every == 0)
+            if is_due and self._should_stop(epoch):
                 break
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
         was_learned = are_learned(self.report.before)
-        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(self.config.allow_collapse), was_learned)
+        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(c.allow_collapse), was_learned)
 
     @property
     def kept_epoch(self) -> int:
@@ -318,10 +318,6 @@ class _Stage:
             self.best_weights = copy_weights(self.model)
         num_since = sum(measured > self.held_out.best for measured in self.held_out.results)
         return num_since >= self.config.patience
-
-    def _is_due(self, epoch: int) -> bool:
-        every = self.config.eval_every
-        return epoch == self.config.epochs or (every > 0 and epoch % every == 0)
 
     def measure(self, epoch: int) -> None:
         """Measure the weights after an epoch; 0 is before training."""
