@@ -49,7 +49,7 @@ def trained_state(name: str) -> dict[str, Any]:
     """Return the state of a run of the model after its first step."""
     torch.manual_seed(0)
     model = open_clip.CLIP(**train_sets.MODELS[name])
-    optimizer = optim.adamw([model], lr=5e-4, weight_decay=0.2)
+    optimizer = optim.make_optimizer([model], lr=5e-4, weight_decay=0.2)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     optimizer.step()

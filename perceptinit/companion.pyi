@@ -1,6 +1,6 @@
 """Names of `perceptinit.companion` for type checkers; companion.py imports each when it is first used."""
 
-from perceptinit.components.building import Spec as Spec, find_model_parts as find_model_parts
+from perceptinit.components.building import find_model_parts as find_model_parts
 from perceptinit.compute.distributed import exchange as exchange, is_first as is_first
 from perceptinit.configs import read_config as read_config
 from perceptinit.errors import (
@@ -60,7 +60,6 @@ from perceptinit.judgments.two_afc import embed_judged as embed_judged
 from perceptinit.recipe.plan import (
     DECODE_SECONDS as DECODE_SECONDS,
     USABLE_SHARE as USABLE_SHARE,
-    model_cost as model_cost,
     stage_plan as stage_plan,
 )
 from perceptinit.recipe.reading import load_recipe as load_recipe
@@ -75,7 +74,7 @@ from perceptinit.reports.figures import (
     drawing as drawing,
     finish as finish,
 )
-from perceptinit.running.memory import ON_GPU as ON_GPU, StageMemory as StageMemory, Tracer as Tracer
+from perceptinit.running.memory import StageMemory as StageMemory, Tracer as Tracer
 from perceptinit.running.resources import resource_rows as resource_rows
 from perceptinit.seeding import derive_seed as derive_seed
 from perceptinit.test_sets.sets import RetrievalSet as RetrievalSet, ZeroShotSet as ZeroShotSet

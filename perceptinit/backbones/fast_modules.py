@@ -123,8 +123,7 @@ class PatchConv(nn.Conv2d):
 
     def __init__(self, like: nn.Conv2d) -> None:
         side = like.kernel_size[0]
-        has_bias = like.bias is not None
-        super().__init__(3, like.out_channels, side, stride=side, bias=has_bias, device="meta")
+        super().__init__(3, like.out_channels, side, stride=side, bias=like.bias is not None, device="meta")
         self.weight = like.weight
         self.bias = like.bias
         self.train(like.training)

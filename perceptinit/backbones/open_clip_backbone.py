@@ -37,6 +37,7 @@ from perceptinit.types import FitMode
 RESIZE_MODES: dict[FitMode, str] = {"center-crop": "shortest", "squash": "squash", "pad": "longest"}
 
 
+@dataclass(eq=False)
 class OpenClip:
     """The two towers of an open_clip model, with random or published weights.
 
@@ -83,8 +84,7 @@ class OpenClip:
                 text_args={"width": 32, "heads": 2, "layers": 1},
             )
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the model, its arguments, the tag or the file, without downloading weights."""

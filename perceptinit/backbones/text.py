@@ -1,7 +1,5 @@
 """open_clip's text transformer and tokenizer, with trimmed texts that are packed into rows."""
 
-from __future__ import annotations
-
 # B or N texts, T tokens, D embedding, R rows of L tokens, W width, H heads
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -77,8 +75,7 @@ class TextTower(nn.Module):
         self.can_be_trimmed = can_be_trimmed(transformer)
         self.tokenize = Tokenization(tokenizer, context_length, self.can_be_trimmed)
         if self.can_be_trimmed:
-            blocks = transformer.get_submodule("transformer")
-            blocks.register_forward_pre_hook(_cut_mask, with_kwargs=True)
+            transformer.get_submodule("transformer").register_forward_pre_hook(_cut_mask, with_kwargs=True)
 
     def forward(self, tokens: torch.Tensor | PackedTexts) -> torch.Tensor:
         """Return text embeddings (B, D), not normalized.
@@ -128,10 +125,8 @@ class TextTower(nn.Module):
 
     @property
     def _pad_id(self) -> int:
-        from open_clip.transformer import TextTransformer
-
-        own: Any = self.transformer
-        return own.pad_id if isinstance(own, TextTransformer) else own.config.pad_token_id
+        own: Any = self.transformer  # of open_clip, else of transformers
+        return own.pad_id if hasattr(own, "pad_id") else own.config.pad_token_id
 
 
 def can_be_trimmed(transformer: nn.Module) -> bool:

@@ -32,6 +32,7 @@ SMOKE_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@dataclass(eq=False)
 class Timm:
     """A timm model without its classifier, a linear projection without bias, and CLIP's text transformer.
 
@@ -95,8 +96,7 @@ class Timm:
                 text_layers=1,
             )
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield the error, if any, that is raised when the model is built."""

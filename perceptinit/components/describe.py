@@ -70,8 +70,7 @@ def fields_of(lineage: Iterable[ast.ClassDef]) -> tuple[Field, ...]:
     found: dict[str, Field] = {}
     for node in reversed(list(lineage)):
         for field in _own_fields(node):
-            inherited = found.get(field.name, field)
-            found[field.name] = replace(field, doc=field.doc or inherited.doc)
+            found[field.name] = replace(field, doc=field.doc or found.get(field.name, field).doc)
     return tuple(found.values())
 
 

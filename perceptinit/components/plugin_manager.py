@@ -82,8 +82,7 @@ class Plugins:
         )
         fail = partial(self.fail, info.name, info.distribution)
         with redirect_stderr(escaped), guard_process(info.name, fail):
-            module = import_module()
-            self.register(module, replace(info, import_seconds=time.perf_counter() - start))
+            self.register(import_module(), replace(info, import_seconds=time.perf_counter() - start))
         timer.cancel()
 
     def register(self, module: ModuleType, info: PluginInfo) -> None:

@@ -5,7 +5,6 @@ import importlib
 import math
 import platform
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -38,11 +37,14 @@ def warmup_cosine(
     The rate increases linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 or, by default,
     from 0 at step 0. A cosine decay to `min_lr` at the last step follows.
 
-    Raises:
-        ValueError: If the warm-up is not shorter than the run.
+    Args:
+        step: Number of the step.
+        total_steps: Number of steps of the run.
+        warmup_steps: Number of warm-up steps, fewer than `total_steps`.
+        lr: Peak learning rate.
+        min_lr: Learning rate of the last step.
+        warmup_lr: Learning rate of the first step, or None.
     """
-    if warmup_steps >= total_steps and total_steps > 0 and warmup_steps > 0:
-        raise ValueError(f"the warm-up ({warmup_steps} steps) must be shorter than the run ({total_steps})")
     if step <= warmup_steps:
         if warmup_lr is None or warmup_steps == 1:
             return lr * step / warmup_steps
@@ -112,11 +114,6 @@ def make_optimizer(
         return _make_named(str(name), described, lr=lr, betas=betas, eps=eps)
     except (ImportError, AssertionError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f'optimizer = "{name}": {error or type(error).__name__}. {_ADVICE}') from error
-
-
-def adamw(modules: Iterable[nn.Module], **keys: Any) -> torch.optim.Optimizer:
-    """Return AdamW for the trainable parameters of `modules`, with the arguments of `make_optimizer`."""
-    return make_optimizer(modules, None, **keys)
 
 
 def is_adamw(name: str | None) -> bool:
@@ -222,18 +219,14 @@ def has_native_bf16(device: str) -> bool:
 
 def measure_bf16_slowdown() -> float:
     """Return how many times as long a layer takes on this processor in bf16 as in fp32, measured now."""
-    layer = nn.Linear(384, 384)
-    rows = torch.randn(256, 384)
+    from torch.utils.benchmark import Timer
+
+    names = {"layer": nn.Linear(384, 384), "rows": torch.randn(256, 384)}
+    timer = Timer("layer(rows).sum().backward()", globals=names, num_threads=torch.get_num_threads())
     seconds = {}
     for precision in ("fp32", "bf16"):
         with autocast("cpu", precision):
-            layer(rows).sum().backward()  # warm-up
-            start = time.perf_counter()
-            count = 0
-            while time.perf_counter() - start < PROBE_SECONDS:
-                layer(rows).sum().backward()
-                count += 1
-        seconds[precision] = (time.perf_counter() - start) / count
+            seconds[precision] = timer.blocked_autorange(min_run_time=PROBE_SECONDS).mean
     return seconds["bf16"] / seconds["fp32"]
 
 

@@ -8,6 +8,7 @@ from perceptinit.protocols import DualEncoder
 from perceptinit.types import RunContext, Score
 
 
+@dataclass(eq=False)
 class KeepWeights:
     """Save the model to `weights/samples-<samples seen>.safetensors` in the run's folder.
 
@@ -17,10 +18,9 @@ class KeepWeights:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        pass
+        """This evaluator has no keys."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
         """Save the weights if the run has a folder; return no scores."""

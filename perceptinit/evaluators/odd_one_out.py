@@ -8,7 +8,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt
 from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure, ceiling_fields
-from perceptinit.judgments.baselines import Baseline, as_extra, ceiling, odd_one_out_baselines, values_of
+from perceptinit.judgments.baselines import as_extra, ceiling, odd_one_out_baselines, values_of
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     PAIRS,
@@ -41,7 +41,6 @@ class OddOneOutScore(JudgedMeasure):
         product. None for cosine."""
 
     config: Config
-    _baselines: tuple[Baseline, ...] | None = None
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score.
@@ -53,8 +52,7 @@ class OddOneOutScore(JudgedMeasure):
         values = odd_one_out_agreement(self._similarities(model, ctx), judgments.votes)
         weights = judgments.votes.sum(axis=1)
         error = held_out_error(values, judgments.unit, None, judgments.group, judgments.images.T, weights)
-        if self._baselines is None:  # computed once, independent of the model
-            self._baselines = odd_one_out_baselines(judgments, num_workers=ctx.num_workers)
+        baselines = odd_one_out_baselines(judgments, num_workers=ctx.num_workers)
         yield Score(
             name=f"odd_one_out/{self.set_name}",
             value=float(np.average(values, weights=weights)),
@@ -63,11 +61,11 @@ class OddOneOutScore(JudgedMeasure):
             chance=CHANCE,
             **ceiling_fields(ceiling(judgments.votes)),
             extra={
-                **as_extra(self._baselines),
+                **as_extra(baselines),
                 "held_out": judgments.unit,
                 "num_units": error.num_units,
             },
-            items=Items(values, judgments.images, weights, values_of(self._baselines)),
+            items=Items(values, judgments.images, weights, values_of(baselines)),
         )
 
     def read(self) -> OddOneOut:

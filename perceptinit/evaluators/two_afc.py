@@ -9,7 +9,6 @@ import numpy as np
 
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
 from perceptinit.judgments.baselines import (
-    Baseline,
     Bounds,
     as_extra,
     ceiling_of_split,
@@ -70,7 +69,6 @@ class TwoAFC(JudgedMeasure):
                 raise ValueError(f'readout "{self.readout}" maps cosines: remove distance "{self.distance}"')
 
     config: Config
-    _baselines: tuple[Baseline, ...] | None = None
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the 2AFC score and the spread.
@@ -90,8 +88,8 @@ class TwoAFC(JudgedMeasure):
             of_answers = agreement(*embedded.distances(answers), answers.p_second)
         name = self.set_name
         weighting = self.config.weighting
-        if self._baselines is None:  # computed once, independent of the model
-            self._baselines = two_afc_baselines(answers, weighting, num_workers=ctx.num_workers)
+        is_by_vote = weighting == "votes"
+        baselines = two_afc_baselines(answers, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
             ctx.warn(
                 f"2afc/{name}: the image embeddings have collapsed: the mean cosine distance of different "
@@ -109,16 +107,17 @@ class TwoAFC(JudgedMeasure):
                 "weighting": weighting,
                 "num_ties": result.num_ties,
                 "num_anchors": result.num_anchors,
-                **as_extra(self._baselines),
-                **self._breakdown(embedded, values),
+                **as_extra(baselines),
+                "by_anchor": by_anchor(values, triplets, triplets.num_votes if is_by_vote else None),
+                "by_person": by_person(embedded.distances, *self._people),
                 "held_out": self.data.unit,
                 "num_units": result.num_units,
             },
             items=Items(
                 of_answers,
                 answers.roles.T,
-                answers.num_votes if weighting == "votes" else None,
-                values_of(self._baselines),
+                answers.num_votes if is_by_vote else None,
+                values_of(baselines),
                 people,
             ),
         )
@@ -148,18 +147,6 @@ class TwoAFC(JudgedMeasure):
     def _ceiling(self) -> Bounds | None:
         c = self.config
         return ceiling_of_split(self.judgments, c.split, self.data, c.weighting)
-
-    @property
-    def _weights(self) -> np.ndarray | None:
-        return self.data.num_votes if self.config.weighting == "votes" else None
-
-    def _breakdown(self, embedded: Embedded, values: np.ndarray) -> dict[str, Any]:
-        """Return the agreement by anchor, and by person if the judgments identify people."""
-        people, others = self._people
-        return {
-            "by_anchor": by_anchor(values, self.data, self._weights),
-            "by_person": by_person(embedded.distances, people, others),
-        }
 
     @cached_property
     def _answers(self) -> tuple[Triplets, np.ndarray | None]:

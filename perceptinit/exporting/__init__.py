@@ -47,8 +47,6 @@ def export(run: Path, target: str, folder: Path) -> Path:
     """
     from perceptinit.exporting.source import model_card, open_run
 
-    if target == "torchscript":
-        raise UsageError("TorchScript export was removed in 0.2. Use onnx, which supports all models")
     if target not in TARGETS:
         raise UsageError(unknown("no export target called", target, TARGETS))
     if folder.exists() and any(folder.iterdir()):
@@ -61,8 +59,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
         )
     with atomic_folder(folder) as temporary:
         written = import_module(TARGETS[target]).write(source, temporary)
-        card = model_card(source, target, written)
-        (temporary / "README.md").write_text(card, encoding="utf-8")
+        (temporary / "README.md").write_text(model_card(source, target, written), encoding="utf-8")
         about: dict[str, Any] = {
             "fit": source.model.fit.mode,
             "mean": source.mean,

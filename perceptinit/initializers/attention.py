@@ -121,7 +121,7 @@ def find_positions(model: nn.Module, initializer: str) -> Tensor:
     return table[len(table) - count :]
 
 
-def sinusoidal(side: int, width: int, initializer: str) -> Tensor:
+def sinusoidal(side: int, width: int) -> Tensor:
     """Return sinusoidal position embeddings of a square grid, float32 (side * side, width), in [-1, 1].
 
     Half of the width encodes columns, the other half rows, with frequencies 10,000 ** -(i / (width / 4)).
@@ -133,7 +133,7 @@ def sinusoidal(side: int, width: int, initializer: str) -> Tensor:
     """
     if width % 4:
         raise InitializerError(
-            f"initializer '{initializer}': sinusoidal positions need a width divisible by 4, got {width}. "
+            f"initializer 'mimetic': sinusoidal positions need a width divisible by 4, got {width}. "
             'Use positions = "keep"'
         )
     frequencies = 10_000.0 ** -(torch.arange(width // 4) / (width // 4))

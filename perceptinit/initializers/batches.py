@@ -1,4 +1,4 @@
-"""Batches of judgments in stage 1, and settings that fit the number of distinct images."""
+"""Settings of stage 1 that fit the number of distinct images of its batches."""
 
 # N judgments
 import math
@@ -20,11 +20,6 @@ RANDOM_STEPS = 256
 NUM_EVALUATIONS = 16
 PATIENCE = 4  # evaluations
 MANY_IMAGES = 50_000  # minutes of CPU time for a small network
-
-
-def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return the row indices of each batch. The last batch may be smaller."""
-    return np.split(rows, range(batch_size, len(rows), batch_size))
 
 
 def choose_batch_size(columns: np.ndarray) -> int:

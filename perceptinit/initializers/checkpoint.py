@@ -17,6 +17,7 @@ from perceptinit.types import InitReport, RunContext
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class Checkpoint:
     """Load the image tower from a safetensors file. All names and shapes must match.
 
@@ -38,8 +39,7 @@ class Checkpoint:
         sha256: str | None = None
         """Expected SHA-256 of the file, 64 hexadecimal digits. None skips the check."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the file and the key map."""
@@ -60,12 +60,12 @@ class Checkpoint:
         Raises:
             CheckpointError: If the file is missing or damaged, or does not fit the tower.
         """
-        weights = self._read()
         with reporting("checkpoint", model, hint="The model already has the weights of the file") as report:
-            load_strict(model, weights, str(self.config.file))
+            load_strict(model, self._read(), str(self.config.file))
         return report.result
 
 
+@dataclass(eq=False)
 class Interpolate:
     """Interpolate linearly between the current weights and another set, tensor by tensor.
 
@@ -90,8 +90,7 @@ class Interpolate:
             if self.file is None and (self.key_map or self.ignore):
                 raise ValueError("key_map and ignore need a file: set 'file' or remove them")
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the file."""

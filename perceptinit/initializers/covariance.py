@@ -14,6 +14,7 @@ from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext
 
 
+@dataclass(eq=False)
 class Covariance:
     """Sample the filters of depthwise convolutions (ConvNeXt, ConvMixer) with a smooth covariance.
 
@@ -40,8 +41,7 @@ class Covariance:
         shuffle: bool = False
         """Control: permute the pixels of all filters in a layer by one random permutation."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:

@@ -1,4 +1,4 @@
-"""Evaluation of stage 1 on held-out judgments, and early stopping."""
+"""Evaluation of stage 1 on held-out judgments."""
 
 # N held-out judgments
 import time
@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from perceptinit.compute.split_encoding import split
 from perceptinit.errors import TrainingError
-from perceptinit.initializers.stage_report import best_trivial, find_loss, gain_metrics
-from perceptinit.initializers.triplet_training import EpochResult
-from perceptinit.initializers.weights import copy_weights
+from perceptinit.initializers.stage_report import find_loss, gain_metrics, gains_by_training, score_metrics
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.scoring import agreement, find_shape, is_above_chance
 from perceptinit.judgments.two_afc import Embedded, ImageArray, TwoAFCResult, embed_judged, score
@@ -53,7 +51,7 @@ class HeldOut:
         ctx: RunContext,
     ) -> None:
         self.results: dict[int, TwoAFCResult] = {}
-        self.epochs: dict[int, EpochResult] = {}
+        self.epochs: dict[int, dict[str, float]] = {}
         self.second: tuple[Triplets, ImageArray] | None = None
         self.seconds_per_image = 0.0
         self._agreement: dict[int, Tensor] = {}  # share of votes that agree, by judgment (N,)
@@ -78,7 +76,13 @@ class HeldOut:
         self._images = images[0]
         self.second = self.second and (self.second[0], images[1])
 
-    def measure(self, epoch: int, step: int, total_steps: int) -> TwoAFCResult:
+    @property
+    def best(self) -> int:
+        """Epoch of the highest 2AFC, the first one of several; 0 before the first evaluation in training."""
+        trained = [epoch for epoch in self.results if epoch]
+        return max(trained, key=lambda epoch: (self.results[epoch].accuracy, -epoch), default=0)
+
+    def measure(self, epoch: int, step: int, total_steps: int) -> None:
         """Evaluate the tower after an epoch, in eval mode, and report the result as progress at `step`."""
         self._seconds = 0.0
         embedded, self._agreement[epoch] = self._embed(self._triplets, self._images)
@@ -88,14 +92,12 @@ class HeldOut:
         result = self.results[epoch] = score(embedded, self._triplets)
         scores = {f"2afc_{self._split}": result.accuracy, "spread": result.spread}
         self._ctx.progress(step, total_steps, **scores)
-        return result
 
     def _embed(self, triplets: Triplets, images: ImageArray) -> tuple[Embedded, Tensor]:
         """Return embeddings in eval mode, and the share of votes that agree, by judgment (N,)."""
         self._model.eval()
         embedded = embed_judged(split(self._encode), triplets, images, device=self._ctx.device)
-        distances = embedded.distances(triplets)
-        return embedded, torch.from_numpy(agreement(*distances, triplets.p_second))
+        return embedded, torch.from_numpy(agreement(*embedded.distances(triplets), triplets.p_second))
 
     def _encode(self, images: Tensor) -> Tensor:
         start = time.perf_counter()
@@ -141,29 +143,16 @@ class HeldOut:
 
     def metrics(self, kept: int) -> dict[str, float]:
         """Return the metrics for the report; `after` refers to the epoch `kept`."""
-        before = self.results[0]
-        after = self.results[kept]
         name = f"2afc_{self._split}"
-        metrics = {
-            f"{name}_before": before.accuracy,
-            f"{name}_after": after.accuracy,
-            "spread_before": before.spread,
-            "spread_after": after.spread,
-        }
+        metrics = score_metrics(self._split, self.results[0], self.results[kept])
         if self._ceiling is not None:
             metrics[f"{name}_ceiling_lower"], metrics[f"{name}_ceiling"] = self._ceiling
-        if after.stderr is not None:
-            metrics[f"{name}_stderr"] = after.stderr
-        if {0, kept} <= self._agreement.keys():  # absent from checkpoints of perceptinit 0.1
-            metrics |= self._by_training(kept)
-        metrics[f"{name}_judgments"] = after.num_judgments
-        if after.num_units is not None:
-            metrics[f"{name}_units"] = after.num_units
+        metrics |= self._by_training(kept)
         between = [epoch for epoch in self.results if epoch not in (0, kept)]
         metrics |= {f"{name}_epoch_{epoch:02d}": self.results[epoch].accuracy for epoch in between}
-        metrics |= {f"train_loss_epoch_{epoch:02d}": self.epochs[epoch].loss for epoch in between}
-        metrics["train_loss"] = self.epochs[kept].loss
-        metrics["margin_violations"] = self.epochs[kept].margin_violations
+        metrics |= {f"train_loss_epoch_{epoch:02d}": self.epochs[epoch]["loss"] for epoch in between}
+        metrics["train_loss"] = self.epochs[kept]["loss"]
+        metrics["margin_violations"] = self.epochs[kept]["margin_violations"]
         return metrics
 
     def _by_training(self, kept: int) -> dict[str, float]:
@@ -171,25 +160,21 @@ class HeldOut:
 
         A loss on `second` beyond its error is a warning.
         """
-        metrics: dict[str, float] = {}
-        before, after = (self._agreement[epoch].numpy() for epoch in (0, kept))
-        for name, chosen in (("unseen", self._unseen), ("known", ~self._unseen)):
-            if chosen.any():
-                own = self._triplets.select(chosen)
-                metrics |= gain_metrics(name, before[chosen], after[chosen], own)
+        before = self._agreement[0].numpy()
+        after = self._agreement[kept].numpy()
+        metrics = gains_by_training(before, after, self._triplets, self._unseen, self._ctx.num_workers)
         if self.second and self._second_before is not None:
             after = self._embed(*self.second)[1].numpy()
             metrics |= gain_metrics("also_on", self._second_before.numpy(), after, self.second[0])
-            if loss := find_loss(metrics, "also_on"):
+            if loss := find_loss(metrics):
                 self._ctx.warn(loss)
-        chosen = self._unseen if self._unseen.any() else ~self._unseen
-        return metrics | best_trivial(self._triplets, chosen, self._ctx.num_workers)
+        return metrics
 
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors and plain values."""
         return {
             "agreement": {epoch: asdict(result) for epoch, result in self.results.items()},
-            "epochs": {epoch: asdict(result) for epoch, result in self.epochs.items()},
+            "epochs": dict(self.epochs),
             "values": dict(self._agreement),
             "second": self._second_before,
         }
@@ -197,54 +182,6 @@ class HeldOut:
     def resume(self, state: Mapping[str, Any]) -> None:
         """Resume from a state that `state` returned."""
         self.results.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
-        self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
-        self._agreement.update(state.get("values", {}))
-        self._second_before = state.get("second")
-
-
-class EarlyStopping:
-    """Early stopping on held-out 2AFC. Keeps the best weights, which `restore` loads.
-
-    Args:
-        model: Image tower.
-        patience: Number of consecutive evaluations without a new maximum after which training stops. None
-            disables early stopping.
-    """
-
-    def __init__(self, model: nn.Module, patience: int | None) -> None:
-        self._model = model
-        self._patience = patience
-        self._best: dict[str, Any] = {"epoch": 0, "accuracy": None, "num_since": 0, "weights": {}}
-
-    @property
-    def epoch(self) -> int:
-        """Epoch of the best evaluation; 0 before the first one."""
-        return int(self._best["epoch"])
-
-    def should_stop(self, epoch: int, result: TwoAFCResult) -> bool:
-        """Record the result of the current weights and return whether training should stop."""
-        if self._patience is None:
-            return False
-        if not self.epoch or result.accuracy > self._best["accuracy"]:
-            self._best = {
-                "epoch": epoch,
-                "accuracy": result.accuracy,
-                "num_since": 0,
-                "weights": copy_weights(self._model),
-            }
-        else:
-            self._best["num_since"] += 1
-        return bool(self._best["num_since"] >= self._patience)
-
-    def restore(self) -> None:
-        """Load the best weights into the model."""
-        if self._best["weights"]:
-            self._model.load_state_dict(self._best["weights"])
-
-    def state(self) -> dict[str, Any]:
-        """Return the state for `resume`: tensors and plain values."""
-        return dict(self._best)
-
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state that `state` returned."""
-        self._best = dict(state)
+        self.epochs.update(state["epochs"])
+        self._agreement.update(state["values"])
+        self._second_before = state["second"]

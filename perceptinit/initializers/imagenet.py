@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ class TimmSource:
             raise ValueError("set either 'file' (safetensors) or 'tag' (of timm's weights)")
 
 
+@dataclass(eq=False)
 class ImageNet:
     """Load timm's pretrained weights for the architecture into the trunk. The projection is left unchanged.
 
@@ -44,10 +45,11 @@ class ImageNet:
     name = "imagenet"
     smoke_stand_in = "random"  # full-size weights do not fit the smoke model
 
-    Config: TypeAlias = TimmSource
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(TimmSource):
+        """The source of the weights."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with a local file."""
@@ -61,8 +63,7 @@ class ImageNet:
             InitializerError: If the trunk is not a timm model.
             CheckpointError: If the weights do not exist, or a name or shape differs.
         """
-        architecture = timm_architecture(model.trunk, self.name)
-        found = read_timm_weights(self.config, architecture, model.trunk)
+        found = read_timm_weights(self.config, timm_architecture(model.trunk, self.name), model.trunk)
         return load_trunk(self.name, model, found, found.weights, ctx)
 
 

@@ -13,7 +13,13 @@ from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import InitializerError, problems_of
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.initializers.stage_report import best_trivial, find_loss, find_unseen, gain_metrics
+from perceptinit.initializers.stage_report import (
+    find_loss,
+    find_unseen,
+    gain_metrics,
+    gains_by_training,
+    score_metrics,
+)
 from perceptinit.initializers.weights import only_training, reporting, trainable_names
 from perceptinit.judgments.linear_map import IDENTITY, fit_linear
 from perceptinit.judgments.scoring import agreement
@@ -26,6 +32,7 @@ PROBED_FACTOR = -2.0  # which no activation function and no normalization preser
 PROBED_TOLERANCE = 1e-3  # of the largest value
 
 
+@dataclass(eq=False)
 class Linear:
     """Map the embeddings linearly, so that their cosines predict human judgments. No other weight changes.
 
@@ -55,10 +62,9 @@ class Linear:
             """Return a copy with a fixed pull, because few judgments do not allow cross-validation."""
             return replace(self, pull=0.1)
 
-    def __init__(self, config: Config, judgments: Judgments, also_on: Judgments | None = None) -> None:
-        self.config = config
-        self.judgments = judgments
-        self.also_on = also_on
+    config: Config
+    judgments: Judgments
+    also_on: Judgments | None = None
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the training, the held-out and the second judgments."""
@@ -98,35 +104,17 @@ class Linear:
             found = {"unseen_images_gain": fitted.gain, "unseen_images_gain_stderr": fitted.stderr}
             report.metrics |= {name: value for name, value in found.items() if value is not None}
             unseen = find_unseen(held_out, triplets.stimuli, triplets.roles)
-            report.metrics |= self._held_out_metrics(judged, held_out, fitted.matrix, unseen)
-            report.metrics |= best_trivial(held_out, unseen if unseen.any() else ~unseen, ctx.num_workers)
+            old = score(judged, held_out)
+            new = score(_map(judged, fitted.matrix), held_out)
+            report.metrics |= score_metrics(self.config.eval_split, old, new)
+            values = _agreements(judged, held_out, fitted.matrix)
+            report.metrics |= gains_by_training(*values, held_out, unseen, ctx.num_workers)
             if second and others:
-                before, after = _agreements(others, second, fitted.matrix)
-                report.metrics |= gain_metrics("also_on", before, after, second)
-                if loss := find_loss(report.metrics, "also_on", "Increase pull"):
+                values = _agreements(others, second, fitted.matrix)
+                report.metrics |= gain_metrics("also_on", *values, second)
+                if loss := find_loss(report.metrics, "Increase pull"):
                     ctx.warn(loss)
         return report.result
-
-    def _held_out_metrics(
-        self, before: Embedded, triplets: Triplets, matrix: np.ndarray, unseen: np.ndarray
-    ) -> dict[str, float]:
-        name = f"2afc_{self.config.eval_split}"
-        old = score(before, triplets)
-        new = score(_map(before, matrix), triplets)
-        found = {
-            f"{name}_before": old.accuracy,
-            f"{name}_after": new.accuracy,
-            f"{name}_stderr": new.stderr,
-            f"{name}_judgments": new.num_judgments,
-            "spread_before": old.spread,
-            "spread_after": new.spread,
-        }
-        metrics = {key: value for key, value in found.items() if value is not None}
-        first, second = _agreements(before, triplets, matrix)
-        for kind, chosen in (("unseen", unseen), ("known", ~unseen)):
-            if chosen.any():
-                metrics |= gain_metrics(kind, first[chosen], second[chosen], triplets.select(chosen))
-        return metrics
 
 
 def _images(model: Any, triplets: Triplets, ctx: RunContext) -> StimulusImages:
@@ -141,10 +129,10 @@ def _map(embedded: Embedded, matrix: np.ndarray) -> Embedded:
     return Embedded(embedded.used, prepare_rows(torch.from_numpy(embedded.z @ matrix)))
 
 
-def _agreements(before: Embedded, triplets: Triplets, matrix: np.ndarray) -> list[np.ndarray]:
+def _agreements(before: Embedded, triplets: Triplets, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the share of votes that agree with each judgment, before and after the map, (N,) each."""
-    both = (before, _map(before, matrix))
-    return [agreement(*embedded.distances(triplets), triplets.p_second) for embedded in both]
+    old = agreement(*before.distances(triplets), triplets.p_second)
+    return old, agreement(*_map(before, matrix).distances(triplets), triplets.p_second)
 
 
 @torch.no_grad()

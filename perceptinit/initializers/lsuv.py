@@ -22,6 +22,7 @@ from perceptinit.types import Fit, InitReport, RunContext
 Layer = nn.Linear | nn.Conv2d
 
 
+@dataclass(eq=False)
 class Lsuv:
     """Scale each linear and convolutional layer to a given standard deviation of its outputs on images.
 
@@ -43,9 +44,8 @@ class Lsuv:
         num_images: PositiveInt = 256
         """Maximum number of images in the batch."""
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config = config
-        self.judgments = judgments
+    config: Config
+    judgments: Judgments
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the training judgments."""
@@ -59,8 +59,7 @@ class Lsuv:
             InitializerError: If the outputs of a layer are constant or not finite.
         """
         triplets = self.judgments.load("train")
-        used = np.unique(triplets.roles)
-        chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
+        chosen = np.sort(ctx.rng("images").permutation(triplets.used)[: self.config.num_images])
         squares = StimulusImages(
             triplets.stimuli, model.image_size, fit=Fit.of(model), num_workers=ctx.num_workers
         )

@@ -24,6 +24,7 @@ OFFSETS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 LARGEST_SCALE = 2.0**10  # of logits
 
 
+@dataclass(eq=False)
 class Mimetic:
     """Set products of attention matrices close to the identity, as in pretrained vision transformers.
 
@@ -51,8 +52,7 @@ class Mimetic:
         positions: Literal["sinusoidal", "keep"] = "sinusoidal"
         """Position embeddings of the patches: "sinusoidal", as in the paper, or "keep"."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
@@ -61,14 +61,13 @@ class Mimetic:
         Raises:
             InitializerError: If the model has no supported attention layers or no position embeddings.
         """
-        layers = find_attention(model, "mimetic")
         with reporting("mimetic", model) as report:
-            for layer in layers:
+            for layer in find_attention(model, "mimetic"):
                 self._set(layer, torch_generator(ctx.seed, ctx.stage, "mimetic", layer.name))
             if self.config.positions == "sinusoidal":
                 positions = find_positions(model, "mimetic")
                 num_patches, width = positions.shape
-                positions.copy_(sinusoidal(math.isqrt(num_patches), width, "mimetic"))
+                positions.copy_(sinusoidal(math.isqrt(num_patches), width))
         return report.result
 
     def _set(self, layer: Attention, generator: torch.Generator) -> None:
@@ -103,6 +102,7 @@ def factors(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return u[:, :rank] * root, root[:, None] * vh[:rank]
 
 
+@dataclass(eq=False)
 class MimeticMLP:
     """Add a constant to the weights of the first layer of every MLP; in trained networks their mean is not 0.
 
@@ -119,8 +119,7 @@ class MimeticMLP:
         mean: PositiveFloat = 0.25
         """Constant to add, in standard deviations of the layer's weights."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
@@ -143,6 +142,7 @@ class MimeticMLP:
         return report.result
 
 
+@dataclass(eq=False)
 class Impulse:
     """Make each attention head attend from every patch to one neighbor, like a 3 x 3 convolution.
 
@@ -168,8 +168,7 @@ class Impulse:
         vo_identity: NonNegativeFloat = 0.4
         """b of Wv Wproj = a Z - b I, as in `mimetic`."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:

@@ -17,6 +17,7 @@ REPORT_EVERY_STEPS = 10
 IMAGE = "image."  # prefix of the tower's weights in the model of a pretrainer
 
 
+@dataclass(eq=False)
 class Pretrain:
     """Train the image tower with another pretrainer on other pairs, and keep only the tower.
 
@@ -31,11 +32,10 @@ class Pretrain:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        pass
+        """The keys are those of the nested table `pretrain`."""
 
-    def __init__(self, config: Config, pretrain: Pretrainer) -> None:
-        self.config = config
-        self.pretrain = pretrain
+    config: Config
+    pretrain: Pretrainer
 
     def preflight(self) -> Iterator[str]:
         """Yield the problems of the pretrainer."""
@@ -65,15 +65,13 @@ class Pretrain:
             TrainingError: If the loss is not finite.
         """
         whole = self._model(model, ctx).to(ctx.device)
-        own = {name: p for name, p in whole.named_parameters() if not name.startswith(IMAGE)}
+        num_discarded = sum(p.numel() for n, p in whole.named_parameters() if not n.startswith(IMAGE))
         total = self.plan().steps
         with reporting(self.name, model) as report, only_training(model, trainable_names(model, "all")):
             if ctx.resumed:
                 report.resume(ctx.resumed["report"])
                 whole.load_state_dict({**whole.state_dict(), **ctx.resumed["rest"]})
                 self.pretrain.load_state_dict(ctx.resumed["pretrain"])
-            else:
-                ctx.event("stage-start", message=self.name, total_steps=total)
 
             def state() -> dict[str, Any]:
                 # first, because the pretrainer may have to gather the weights
@@ -87,24 +85,24 @@ class Pretrain:
                 if total and result.step % REPORT_EVERY_STEPS == 0:
                     ctx.progress(result.step, total, **fetch(result.metrics))
                 ctx.offer(result.step, state)
-            report.metrics.update(fetch(metrics))
-            report.metrics.update(discarded_parameters=sum(p.numel() for p in own.values()))
-            report.metrics.update(weight_changes(report.before, model.state_dict()))
+            report.metrics = {
+                **fetch(metrics),
+                "discarded_parameters": num_discarded,
+                **weight_changes(report.before, model.state_dict()),
+            }
         return report.result
 
     def _model(self, tower: Any, ctx: RunContext) -> Any:
         """Return the model that the pretrainer trains, with `tower` as its image tower."""
         seed = ctx.seed_for("model")
         parts = self.pretrain.parts if isinstance(self.pretrain, HasModel) else ("image", "text")
-        base: Any
-        if "text" not in parts:
-            base = ImageModel(tower)
-        elif ctx.new_model is None:
-            raise InitializerError(
-                f"initializer '{self.name}': this pretrainer needs a text tower. Use a pretrainer for "
-                "images, or a recipe with a [backbone]"
-            )
-        else:
+        base: Any = ImageModel(tower)
+        if "text" in parts:
+            if ctx.new_model is None:
+                raise InitializerError(
+                    f"initializer '{self.name}': this pretrainer needs a text tower. Use a pretrainer for "
+                    "images, or a recipe with a [backbone]"
+                )
             base = ctx.new_model(seed)
             base.image = tower
         return self.pretrain.model(base, seed) if isinstance(self.pretrain, HasModel) else base
@@ -121,7 +119,7 @@ class Distil(Pretrain):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(DistilPretraining.Config):
-        pass
+        """The keys of pretrainer `distil`."""
 
     def __init__(self, config: Config, pairs: Pairs) -> None:
         super().__init__(Pretrain.Config(), DistilPretraining(config, pairs))

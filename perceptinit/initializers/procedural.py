@@ -2,7 +2,6 @@
 
 # B sequences in a batch, b on this rank, N symbols in a sequence (patches in an image), D width
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -31,6 +30,7 @@ REPORT_EVERY_STEPS = 10
 Language = Literal["dyck", "copy"]
 
 
+@dataclass(eq=False)
 class Procedural:
     """Train the blocks of a vision transformer to predict masked symbols in sequences, without images.
 
@@ -85,8 +85,7 @@ class Procedural:
             """Return a copy with 4 steps."""
             return replace(self, steps=4, warmup_steps=1, batch_size=min(self.batch_size, 16))
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the optimizer."""
@@ -111,13 +110,10 @@ class Procedural:
             if ctx.resumed:
                 report.resume(ctx.resumed["report"])
                 training.resume(ctx.resumed["training"])
-            else:
-                ctx.event("stage-start", message=self.name, total_steps=self.config.steps)
             while training.step < self.config.steps:
                 training.take_step()
                 ctx.offer(training.step, lambda: {"report": report.state(), "training": training.state()})
-            report.metrics.update(training.metrics())
-            report.metrics.update(weight_changes(report.before, model.state_dict()))
+            report.metrics = training.metrics() | weight_changes(report.before, model.state_dict())
         return report.result
 
 
@@ -226,19 +222,13 @@ def find_trunk(model: Any) -> Any:
 
 def encode_tokens(trunk: Any, tokens: Tensor) -> Tensor:
     """Return the features (b, N, D) of tokens (b, N, D), which replace the patch embeddings."""
-    with _without_patches(trunk):
-        features = trunk.forward_features(tokens)
-    return features[:, trunk.num_prefix_tokens :]
-
-
-@contextmanager
-def _without_patches(trunk: Any) -> Iterator[None]:
     patches = trunk.patch_embed
     trunk.patch_embed = nn.Identity()
     try:
-        yield
+        features: Tensor = trunk.forward_features(tokens)
     finally:
         trunk.patch_embed = patches
+    return features[:, trunk.num_prefix_tokens :]
 
 
 def draw_symbols(

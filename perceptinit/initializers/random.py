@@ -19,6 +19,7 @@ from perceptinit.seeding import named_torch_seed, torch_generator
 from perceptinit.types import InitReport, RunContext
 
 
+@dataclass(eq=False)
 class Random:
     """Reinitialize all weights of the image tower with the seed of the run.
 
@@ -28,10 +29,9 @@ class Random:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        pass
+        """This initializer has no keys."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Reinitialize the weights of the tower in place."""
@@ -40,6 +40,7 @@ class Random:
         return report.result
 
 
+@dataclass(eq=False)
 class TimmScheme:
     """Reinitialize a vision transformer with one of timm's random schemes.
 
@@ -56,8 +57,7 @@ class TimmScheme:
         scheme: Literal["jax", "moco", "reset"] = "jax"
         """"jax": the original ViT. "moco": MoCo v3. "reset": timm's default, with another seed."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Reinitialize the weights in place.
@@ -80,6 +80,7 @@ class TimmScheme:
         return report.result
 
 
+@dataclass(eq=False)
 class NormMatched:
     """Scale each matrix and kernel to its Frobenius norm at initialization. Use it after stage 1.
 
@@ -91,10 +92,9 @@ class NormMatched:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        pass
+        """This initializer has no keys."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Scale the weights in place to the norms of a random initialization with the seed of the run."""
@@ -111,6 +111,7 @@ def _match_norm(own: Tensor, fresh: Tensor) -> Tensor:
     return own * (fresh.norm() / own.norm())
 
 
+@dataclass(eq=False)
 class StatisticsMatched:
     """Randomize each parameter but preserve its current statistics. Use it after stage 1 in `[[init]]`.
 
@@ -128,8 +129,7 @@ class StatisticsMatched:
         in random order; "moments", mean and standard deviation of a Gaussian. Vectors keep values or
         moments."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:

@@ -139,8 +139,7 @@ def move_to_gpu(images: ImageArray, used: np.ndarray, size: int, device: str) ->
     distinct = np.unique(used)
     if not has_room(len(distinct) * 3 * size * size, device):
         return images
-    pixels = torch.empty((len(distinct), 3, size, size), dtype=torch.uint8, device=device)
-    for start in range(0, len(distinct), CHUNK):
-        part = images[distinct[start : start + CHUNK]]
-        pixels[start : start + len(part)] = to_device(part, device)
-    return ResidentImages(distinct, pixels)
+    parts = [
+        to_device(images[part], device) for part in np.split(distinct, range(CHUNK, len(distinct), CHUNK))
+    ]
+    return ResidentImages(distinct, torch.cat(parts))

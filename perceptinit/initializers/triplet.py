@@ -1,11 +1,11 @@
 """Stage 1: train the image tower on human similarity judgments (`triplet`, `triplet-hinge`)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import find_optimizer_problems
@@ -13,7 +13,7 @@ from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, problems_of
 from perceptinit.initializers.batches import choose_batch_size, describe_waste, num_encoded, suggest_settings
 from perceptinit.initializers.frozen_part import encode_frozen_once
-from perceptinit.initializers.held_out import EarlyStopping, HeldOut
+from perceptinit.initializers.held_out import HeldOut
 from perceptinit.initializers.norms import are_learned
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
@@ -30,6 +30,7 @@ from perceptinit.initializers.triplet_loss import Distance
 from perceptinit.initializers.triplet_training import TripletTraining
 from perceptinit.initializers.weights import (
     Reporter,
+    copy_weights,
     no_change_error,
     only_training,
     reporting,
@@ -39,11 +40,12 @@ from perceptinit.initializers.weights import (
 from perceptinit.judgments.baselines import ceiling_of_split
 from perceptinit.judgments.controls.wrappers import is_shuffled
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
-from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
+from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.protocols import Judgments
 from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
 
 
+@dataclass(eq=False)
 class Triplet:
     """Train the tower on human similarity judgments with a choice of loss.
 
@@ -85,10 +87,9 @@ class Triplet:
             loss: LossName = "logistic" if self.loss == "odd-one-out" else self.loss
             return replace(TripletConfig.smoke(self), loss=loss)
 
-    def __init__(self, config: Config, judgments: Judgments, also_on: Judgments | None = None) -> None:
-        self.config: Any = config
-        self.judgments = judgments
-        self.also_on = also_on
+    config: Any
+    judgments: Judgments
+    also_on: Judgments | None = None
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the optimizer, the judgments and the learning-rate schedule."""
@@ -180,13 +181,15 @@ class Triplet:
         images, held_out = self._open(model, objective, triplets, ctx)
         with reporting(self.name, model) as report, only_training(model, names):
             training = TripletTraining(self.name, model, objective, images, c, ctx)
-            stopping = EarlyStopping(model, c.patience)
-            stage = _Stage(c, report, training, held_out, stopping, is_shuffled(self.judgments))
-            stage.resume(ctx.resumed or {})
+            stage = _Stage(model, c, report, training, held_out, is_shuffled(self.judgments))
+            if ctx.resumed:
+                stage.resume(ctx.resumed)
             if c.last_blocks or is_partly_frozen:
                 encode_frozen_once(model, (training, held_out), c, training.norms, ctx)
             if not ctx.resumed:
-                stage.measure_before(num_encoded(objective.columns, c.judgments_per_step, c.epochs))
+                stage.measure(0)
+                num_images = num_encoded(objective.columns, c.judgments_per_step, c.epochs)
+                training.announce(num_images, held_out.seconds_per_image)
             stage.run()
             report.metrics = {
                 **stage.metrics(),
@@ -233,8 +236,7 @@ class Triplet:
         weighting = self.config.weighting
         try:
             if loss.name == "odd-one-out":
-                judgments = load_odd_one_out(self.judgments, "train")
-                return OddOneOutObjective(judgments, loss, weighting)
+                return OddOneOutObjective(load_odd_one_out(self.judgments, "train"), loss, weighting)
             return TripletObjective(self.judgments.load("train"), loss, weighting)
         except InitializerError as error:
             raise InitializerError(f"initializer '{self.name}': {error}") from None
@@ -258,34 +260,33 @@ class Triplet:
 
 @dataclass(eq=False)
 class _Stage:
-    """The parts of a stage 1 in progress."""
+    """The parts of a stage 1 in progress. `best_weights` are those of `HeldOut.best`, with early stopping."""
 
+    model: nn.Module
     config: TripletConfig
     report: Reporter
     training: TripletTraining
     held_out: HeldOut
-    stopping: EarlyStopping
     is_shuffled: bool
-
-    def measure_before(self, num_images: int) -> None:
-        """Measure the weights before training, and report the cost of training on `num_images` images."""
-        self._measure(0)
-        self.training.announce(num_images, self.held_out.seconds_per_image)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def run(self) -> None:
         """Train until the last epoch or until early stopping, and load the best weights."""
-        for epoch in range(self.training.epoch, self.config.epochs + 1):
+        c = self.config
+        for epoch in range(self.training.epoch, c.epochs + 1):
             self.held_out.epochs[epoch] = self.training.train_epoch(epoch, self.state)
-            if self._is_due(epoch) and self.stopping.should_stop(epoch, self._measure(epoch)):
+            is_due = epoch == c.epochs or (c.eval_every > 0 and epoch % c.eval_every == 0)
+            if is_due and self._should_stop(epoch):
                 break
-        self.stopping.restore()
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
         was_learned = are_learned(self.report.before)
-        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(self.config.allow_collapse), was_learned)
+        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(c.allow_collapse), was_learned)
 
     @property
     def kept_epoch(self) -> int:
         """Return the epoch of the weights that the stage keeps."""
-        return self.stopping.epoch or self.training.epoch
+        return self.held_out.best if self.config.patience else self.training.epoch
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics for the report."""
@@ -296,27 +297,31 @@ class _Stage:
 
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors and plain values."""
-        return {name: part.state() for name, part in self._parts().items()}
+        parts = {name: part.state() for name, part in self._parts().items()}
+        return {**parts, "stopping": {"weights": self.best_weights}}
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state that `state` returned; an empty state starts at the first epoch."""
-        for name, part_state in state.items():
-            self._parts()[name].resume(part_state)
+        """Resume from a state that `state` returned."""
+        for name, part in self._parts().items():
+            part.resume(state[name])
+        self.best_weights = dict(state["stopping"]["weights"])
 
     def _parts(self) -> dict[str, Any]:
-        return {
-            "report": self.report,
-            "training": self.training,
-            "curve": self.held_out,
-            "stopping": self.stopping,
-        }
+        return {"report": self.report, "training": self.training, "curve": self.held_out}
 
-    def _is_due(self, epoch: int) -> bool:
-        every = self.config.eval_every
-        return epoch == self.config.epochs or (every > 0 and epoch % every == 0)
+    def _should_stop(self, epoch: int) -> bool:
+        """Measure the weights after an epoch, and keep them if they are the best with early stopping."""
+        self.measure(epoch)
+        if self.config.patience is None:
+            return False
+        if self.held_out.best == epoch:
+            self.best_weights = copy_weights(self.model)
+        num_since = sum(measured > self.held_out.best for measured in self.held_out.results)
+        return num_since >= self.config.patience
 
-    def _measure(self, epoch: int) -> TwoAFCResult:
-        return self.held_out.measure(epoch, self.training.step, self.training.total_steps)
+    def measure(self, epoch: int) -> None:
+        """Measure the weights after an epoch; 0 is before training."""
+        self.held_out.measure(epoch, self.training.step, self.training.total_steps)
 
 
 class TripletHinge(Triplet):
@@ -338,7 +343,7 @@ class TripletHinge(Triplet):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TripletConfig):
-        pass
+        """The keys that all losses share."""
 
     def _loss(self) -> Loss:
         return Loss(name="hinge", margin=self.config.margin)

@@ -183,16 +183,9 @@ def _root(squares: Tensor) -> Tensor:
 
 
 def agreement_weights(p_second: Tensor) -> Tensor:
-    """Return |2p - 1| for the share of votes p, scaled to a mean of 1, shape (B,).
-
-    Raises:
-        ValueError: If every judgment is a tie.
-    """
+    """Return |2p - 1| for shares of votes p that are not all ties, scaled to a mean of 1, shape (B,)."""
     weights = (2 * p_second - 1).abs()
-    mean = weights.mean()
-    if not mean > 0:
-        raise ValueError("every judgment is a tie, so all weights would be 0")
-    return weights / mean
+    return weights / weights.mean()
 
 
 def vote_weights(num_votes: Tensor) -> Tensor:

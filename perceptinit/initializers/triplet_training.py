@@ -16,7 +16,6 @@ from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.images.decoding import prefetch
-from perceptinit.initializers.batches import batches_of
 from perceptinit.initializers.norms import NormLayers
 from perceptinit.initializers.objectives import JudgmentObjective, TripletConfig
 from perceptinit.initializers.stage_images import ResidentImages
@@ -29,19 +28,6 @@ from perceptinit.types import RunContext, State
 REPORT_EVERY_STEPS = 10
 TRAINING_FACTOR = 3  # cost of a forward and a backward pass, in forward passes
 ASPECT_RATIOS = (3 / 4, 4 / 3)  # range of width / height, as in torchvision's RandomResizedCrop
-
-
-@dataclass(frozen=True, slots=True)
-class EpochResult:
-    """Means over the judgments of an epoch, each measured at its training step.
-
-    Attributes:
-        loss: Mean loss.
-        margin_violations: Share of the judgments that violate the margin.
-    """
-
-    loss: float
-    margin_violations: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +113,7 @@ class TripletTraining:
         """Return the epoch of the last completed step; 1 before the first step."""
         return max(1, math.ceil(self.step / self.steps_per_epoch))
 
-    def train_epoch(self, epoch: int, state: Callable[[], State]) -> EpochResult:
+    def train_epoch(self, epoch: int, state: Callable[[], State]) -> dict[str, float]:
         """Train for one epoch. A resumed epoch starts after the last completed step.
 
         Args:
@@ -135,7 +121,8 @@ class TripletTraining:
             state: Returns the state of the stage, which is offered to the run after each step.
 
         Returns:
-            Loss and margin violations of the epoch.
+            `loss` and `margin_violations`, the share of judgments that violate the margin: means over the
+            judgments of the epoch, each measured at its training step.
 
         Raises:
             TrainingError: If a loss is not finite.
@@ -145,7 +132,8 @@ class TripletTraining:
         if self._config.micro_batch:
             self.norms.check_micro_batch(self._model)
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
-        batches = batches_of(order, self._config.judgments_per_step)
+        size = self._config.judgments_per_step
+        batches = np.split(order, range(size, len(order), size))
         num_done = self.step - (epoch - 1) * self.steps_per_epoch
         if not num_done:
             self._numbers = []
@@ -157,7 +145,7 @@ class TripletTraining:
         self._fetch()
         weights = list(map(len, batches))
         loss, violations = np.average(self._numbers, axis=0, weights=weights)
-        return EpochResult(float(loss), float(violations))
+        return {"loss": float(loss), "margin_violations": float(violations)}
 
     def announce(self, num_images: int, seconds_per_image: float) -> None:
         """Report the number of images to encode and the estimated duration, before the first step."""
@@ -247,7 +235,9 @@ class TripletTraining:
         with torch.set_grad_enabled(is_whole):
             embedded = [self._encode(part, index) for index, part in enumerate(parts)]
         embeddings = torch.cat(embedded).detach().requires_grad_()
-        losses, violations = self._losses(batch, embeddings)
+        places = to_device(torch.from_numpy(batch.places), self._ctx.device)
+        with matmul_precision("fp32"):
+            losses, violations = self._objective.losses(embeddings, places, batch.rows)
         weights = to_device(self._objective.weights[batch.rows], self._ctx.device)
         loss = (losses * weights).mean() * share
         loss.backward()
@@ -269,12 +259,6 @@ class TripletTraining:
         with seed, autocast(self._ctx.device, self._config.precision):
             embeddings: Tensor = self._model.encode_image(images)
         return embeddings
-
-    def _losses(self, batch: _Batch, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and margin violation of each judgment, (B,)."""
-        places = to_device(torch.from_numpy(batch.places), self._ctx.device)
-        with matmul_precision("fp32"):
-            return self._objective.losses(embeddings, places, batch.rows)
 
     def _fetch(self) -> None:
         """Fetch the loss and violations of the steps since the last call, and report progress."""

@@ -17,6 +17,7 @@ from perceptinit.seeding import named_torch_seed
 from perceptinit.types import InitReport, RunContext
 
 
+@dataclass(eq=False)
 class WeightSelection:
     """Initialize the trunk with evenly spaced weights of a larger timm model, without training.
 
@@ -36,8 +37,7 @@ class WeightSelection:
         teacher_args: dict[str, Any] = field(default_factory=dict)
         """Arguments of `timm.create_model` for a teacher from a file, such as depth."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the teacher's name and local file."""
@@ -110,8 +110,7 @@ def select(teacher: Mapping[str, Tensor], student: Mapping[str, Tensor], source:
 def _select_evenly(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the elements at `even_indices` along every dimension, as a tensor of the given shape."""
     for dimension, size in enumerate(shape):
-        indices = even_indices(weight.shape[dimension], size)
-        weight = weight.index_select(dimension, indices)
+        weight = weight.index_select(dimension, even_indices(weight.shape[dimension], size))
     return weight
 
 

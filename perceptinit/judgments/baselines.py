@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ BATCH_SIZE = 32
 # maximum number of images for a full distance matrix: 128 MiB in float64
 MAX_SQUARE = 4096
 CHUNK = 4096
+MAX_KEPT = 32  # results; judgments are compared by identity, so models, arms and seeds share them
 Bounds = tuple[float, float]
 
 # Minimum number of votes for a ceiling, counting only questions with at least two votes. The standard error
@@ -91,6 +93,7 @@ def from_extra(extra: Mapping[str, Any]) -> tuple[Baseline, ...]:
     )
 
 
+@lru_cache(MAX_KEPT)
 def two_afc_baselines(
     triplets: Triplets, weighting: Weighting = "votes", num_workers: int = 2
 ) -> tuple[Baseline, ...]:
@@ -125,6 +128,7 @@ def _score(name: str, values: np.ndarray, t: Triplets, anchor: np.ndarray, weigh
     return Baseline(name, float(np.average(values, weights=weights)), error, values)
 
 
+@lru_cache(MAX_KEPT)
 def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[Baseline, ...]:
     """Return the odd-one-out score of each baseline; DataError for an image that cannot be decoded."""
     images = judgments.images.T

@@ -1,7 +1,7 @@
 """Validation of the arguments of `apply_perceptual_init`."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +16,21 @@ from perceptinit.types import FitMode
 PACKAGE = str(Path(__file__).parents[1])
 ARGUMENTS = ("judgments", "also_on", "encode", "image_size", "device", "cache", "progress", "num_workers")
 RENAMED = {"initializer": "method"}
+FITS = get_args(FitMode)
+RGB = (
+    "three numbers, such as (0.5, 0.5, 0.5)",
+    lambda v: v is None or (hasattr(v, "__len__") and len(v) == 3),
+)
+# argument -> what it must be, and whether a value is that
+CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "method": ("a name, such as 'triplet-hinge'", lambda v: isinstance(v, str)),
+    "encode": ("a function of images", lambda v: v is None or callable(v)),
+    "image_size": ("an integer number of pixels", lambda v: v is None or isinstance(v, Integral)),
+    "mean": RGB,
+    "std": RGB,
+    "fit": (f"one of {', '.join(FITS)}", lambda v: v in FITS),
+    "seed": ("an integer of at least 0", lambda v: isinstance(v, Integral) and not v < 0),
+}
 
 
 def check_arguments(
@@ -30,25 +45,13 @@ def check_arguments(
 
     `given` contains the arguments `encode`, `image_size`, `mean`, `std` and `fit`.
     """
-    encode = given["encode"]
-    image_size = given["image_size"]
     _check_model(model)
-    if not isinstance(method, str):
-        raise UsageError(f"method: expected a name, such as 'triplet-hinge', got {type(method).__name__}")
     if "images" in options:
         raise UsageError(_where_images_go(judgments, options["images"]))
-    if encode is not None and not callable(encode):
-        raise UsageError(f"encode: expected a function of images, got {encode!r:.60}")
-    if image_size is not None and not isinstance(image_size, Integral):
-        raise UsageError(f"image_size: expected an integer number of pixels, got {image_size!r:.60}")
-    for name in ("mean", "std"):
-        value = given[name]
-        if value is not None and not (hasattr(value, "__len__") and len(value) == 3):
-            raise UsageError(f"{name}: expected three numbers, such as (0.5, 0.5, 0.5), got {value!r:.60}")
-    if given["fit"] not in get_args(FitMode):
-        raise UsageError(f"fit: expected one of {', '.join(get_args(FitMode))}, got {given['fit']!r:.60}")
-    if not isinstance(seed, Integral) or seed < 0:
-        raise UsageError(f"seed: expected an integer of at least 0, got {seed!r:.60}")
+    for name, value in {"method": method, **given, "seed": seed}.items():
+        expected, is_valid = CHECKS[name]
+        if not is_valid(value):
+            raise UsageError(f"{name}: expected {expected}, got {value!r:.60}")
 
 
 def check_spelling(names: Iterable[str]) -> None:

@@ -50,6 +50,7 @@ class CsvTable:
         return f"{self.path.name} row {self._rows[index]}"
 
 
+@dataclass(eq=False)
 class CsvPairs:
     """Image-text pairs listed in a CSV file with a header. Each image is a file.
 
@@ -74,8 +75,7 @@ class CsvPairs:
             if len(self.separator) != 1:
                 raise ValueError(f"separator must be one character, got {self.separator!r}")
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     @cached_property
     def root(self) -> Path:

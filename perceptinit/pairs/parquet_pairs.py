@@ -17,6 +17,7 @@ from perceptinit.protocols import BlockUse, Reached
 from perceptinit.types import Classes, Pair
 
 
+@dataclass(eq=False)
 class ParquetPairs:
     """Image-text pairs in local or remote Parquet files, such as the YFCC15M release of the paper.
 
@@ -45,8 +46,7 @@ class ParquetPairs:
         cache_gb: PositiveFloat | None = None
         """Limit of the disk cache of remote files in 10^9 bytes; by default half of the free space."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError("processes cannot share the cache of Parquet row groups")

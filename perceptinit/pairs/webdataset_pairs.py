@@ -27,6 +27,7 @@ from perceptinit.types import DataNeed, Pair
 _NUM_SAID = 5
 
 
+@dataclass(eq=False)
 class WebdatasetPairs:
     """Image-text pairs in plain tar shards, the format of YFCC15M, CC3M/12M and DataComp.
 
@@ -56,8 +57,7 @@ class WebdatasetPairs:
         cache_gb: PositiveFloat | None = None
         """Limit of the disk cache of remote files in 10^9 bytes; by default half of the free space."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def __getstate__(self) -> dict[str, Any]:
         if self._remote:

@@ -40,9 +40,7 @@ class PairLoss(Objective):
 
     def loss(self, model: Any, **rows: Tensor) -> Tensor:
         """Return the loss from the features of all ranks and the temperature of the model."""
-        image = rows["image"]
-        text = rows["text"]
-        return self.whole(image, text, model.logit_scale.to(image.dtype))
+        return self.whole(rows["image"], rows["text"], model.logit_scale.to(rows["image"].dtype))
 
     @abstractmethod
     def whole(self, images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
@@ -131,8 +129,7 @@ class ChunkedLoss(torch.autograd.Function):
         own_columns = _own(column_lse, len(images))
         diagonal = (images * texts).sum(dim=1) * scale
         total = (row_lse + own_columns - 2 * diagonal).sum(dtype=torch.float64)
-        norms = image_norms, text_norms
-        ctx.save_for_backward(images, all_texts, *norms, scale, row_lse, column_lse)
+        ctx.save_for_backward(images, all_texts, image_norms, text_norms, scale, row_lse, column_lse)
         return (distributed.reduce_over_ranks(total) / (2 * len(all_texts))).to(images.dtype)
 
     @staticmethod

@@ -88,8 +88,7 @@ class Pretraining(ABC):
     def rate(self, step: int) -> float:
         """Return the learning rate of a step (the first is 1): a linear warm-up, then a cosine decay."""
         c = self.config
-        total = self.total_steps
-        return warmup_cosine(step, total, self.num_warmup_steps, c.lr, c.min_lr, c.warmup_lr)
+        return warmup_cosine(step, self.total_steps, self.num_warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -258,10 +257,11 @@ class Pretraining(ABC):
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
-        """Load the weights for evaluation into the model during the block. All processes must call it."""
-        if self._training is None:
-            yield
-            return
+        """Load the weights for evaluation into the model during the block, between two steps.
+
+        All processes must call it.
+        """
+        assert self._training is not None
         with self._training.use_average():
             self._make_whole()
             yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # B batch over all ranks, b rows on this rank, C classes, D embedding, S image size
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -247,18 +246,11 @@ def mix_neighbours(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> t
     pairs = torch.arange(len(images), device=images.device).view(-1, 2)
     order = torch.cat([pairs[:, 0], pairs[:, 1].flip(0)])
     floats = images[order].float().div_(255)
-    with _numpy_seed(seed):
-        floats, targets = mixup(floats, labels[order])
-    back = order.argsort()
-    return floats[back], targets[back]
-
-
-@contextmanager
-def _numpy_seed(seed: int) -> Iterator[None]:
-    """Seed numpy's global generator, which timm uses, for the block."""
     state = np.random.get_state()
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # timm uses numpy's global generator
     try:
-        yield
+        floats, targets = mixup(floats, labels[order])
     finally:
         np.random.set_state(state)
+    back = order.argsort()
+    return floats[back], targets[back]

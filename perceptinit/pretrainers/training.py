@@ -18,7 +18,6 @@ from perceptinit.pretrainers import sharding
 from perceptinit.pretrainers.non_finite import NonFiniteSteps
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.preparation import PatchDropout
-from perceptinit.pretrainers.sharding import WeightAverage, blocks_of
 from perceptinit.pretrainers.towers import Around, Tower
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.seeding import named_torch_seed
@@ -71,7 +70,7 @@ class Training:
                 getattr(model, f"encode_{name}"),
                 micro_batch=config.micro_batch,
                 # `compile_blocks` compiles the blocks of other towers
-                backend="" if blocks_of(getattr(model, name)) else config.compile,
+                backend="" if sharding.blocks_of(getattr(model, name)) else config.compile,
                 is_sharded=config.sharding == "fsdp",
             )
             for name in towers
@@ -94,7 +93,7 @@ class Training:
         self._scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
         self._unusable = UnusablePairs(num_pairs, config.max_bad_share, ctx.warn)
         self._not_finite = NonFiniteSteps(config.on_non_finite, ctx)
-        self._average = WeightAverage(self._parameters if config.ema_decay else [], config.ema_decay)
+        self._average = sharding.WeightAverage(self._parameters if config.ema_decay else [], config.ema_decay)
 
     def step(self, batch: PairBatch) -> dict[str, Any]:
         """Perform one optimizer step and return its metrics, scalars or 0-d tensors by name.

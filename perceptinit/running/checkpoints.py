@@ -181,8 +181,7 @@ class Checkpoints:
             previous = f"{kept[-1].name} is intact" if kept else "no earlier checkpoint exists"
             message = f"{path}: the checkpoint could not be written ({reason}); {previous}"
             raise CheckpointError(f"{message}. Free disk space and rerun the command") from error
-        old = self._paths()[: -self._config.keep]
-        return remove_files([*old, *temporaries(self.folder)])
+        return remove_files([*self._paths()[: -self._config.keep], *temporaries(self.folder)])
 
     def _paths(self) -> list[Path]:
         """Return the paths of the checkpoints, oldest first."""

@@ -6,20 +6,24 @@ are on this machine.
 """
 
 # B batch, W processes, b = B / W rows per process, m rows per micro-batch, D embedding, S image size
+import math
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
-from perceptinit.components.building import Spec
+from perceptinit.components.building import Spec, find_model_parts
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import PerceptInitError
-from perceptinit.recipe.plan import BYTES_PER_PARAMETER, USABLE_SHARE, ModelCost
+from perceptinit.recipe.plan import BYTES_PER_PARAMETER, USABLE_SHARE, ModelCost, model_cost
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.types import StagePlan
 
 GB = 1e9
 ON_GPU: Precision = "bf16"  # what precision = "auto" selects
@@ -45,20 +49,22 @@ class Tracer:
     """A recipe's model on the CPU with fake weights and inputs (torch's FakeTensorMode)."""
 
     def __init__(self, recipe: Recipe, precision: Precision) -> None:
-        self._precision = precision
+        self.precision = precision
         with torch.device("meta"):
             self.model: Any = recipe.backbone.build().build()
         self._mode = FakeTensorMode()
         with self._mode:
             self.model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
 
+    @cached_property
     def image(self) -> Traced:
-        """Trace the image tower."""
+        """The image tower."""
         size = self.model.image_size
         return self._trace(self.model.encode_image, (3, size, size), torch.uint8)
 
+    @cached_property
     def text(self) -> Traced:
-        """Trace the text tower at the full context length; shorter texts need less memory."""
+        """The text tower at the full context length; shorter texts need less memory."""
         return self._trace(self.model.encode_text, (self.model.context_length,), torch.int64)
 
     def packed_share(self, pairs: Any) -> float:
@@ -91,7 +97,7 @@ class Tracer:
         with self._mode:
             inputs = torch.zeros(shape, dtype=dtype)
             with tracker:
-                with autocast("cpu", self._precision):
+                with autocast("cpu", self.precision):
                     features = encode(inputs)
                 features.sum().backward()
             self.model.zero_grad(set_to_none=True)
@@ -104,37 +110,57 @@ class StageMemory:
     """Memory of a stage on each of `world` GPUs with `memory_gb` GB.
 
     Attributes:
-        recipe: The recipe.
+        spec: Initializer or pretrainer.
+        is_pretraining: Whether the stage is the pretraining of the recipe.
+        plan: Plan of the stage.
+        cost: Parameters and FLOPs of the model.
+        tracer: The model with fake weights.
+        text: Memory of the text tower; 0 if the stage has no texts.
+        text_share: Tokens of packed captions relative to full contexts.
         world: Number of GPUs.
         memory_gb: Memory of a GPU in GB (1e9 bytes).
-        cost: Parameters and FLOPs of the model.
-        image: Memory of the image tower.
-        text: Memory of the text tower; 0 if the stage has no texts.
-        model: The model with fake weights.
-        text_share: Tokens of packed captions relative to full contexts.
-        spec: Initializer; None for pretraining.
-        num_images: Images of a step, if they are not one for each pair of a batch.
     """
 
-    recipe: Recipe
+    spec: Spec
+    is_pretraining: bool
+    plan: StagePlan
+    cost: ModelCost
+    tracer: Tracer
+    text: Traced
+    text_share: float
     world: int
     memory_gb: float
-    cost: ModelCost
-    image: Traced
-    text: Traced
-    model: Any
-    text_share: float
-    spec: Spec | None = None
-    num_images: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        spec: Spec,
+        plan: StagePlan,
+        tracer_of: Callable[[Precision], Tracer],
+        world: int = 1,
+        memory_gb: float = 80.0,
+    ) -> Self:
+        """Trace a stage of a recipe with a plan. `tracer_of` returns the recipe's tracer for a precision."""
+        precision: Any = getattr(spec.config, "precision", "fp32")
+        tracer = tracer_of(ON_GPU if precision == "auto" else precision)
+        is_pretraining = spec is recipe.pretrain
+        # the plan is unknown if data is missing
+        has_texts = plan.num_texts or (is_pretraining and "text" in find_model_parts(spec))
+        text = tracer.text if has_texts else Traced(0, 0)
+        share = tracer.packed_share(getattr(spec.build(), "pairs", None)) if has_texts else 1.0
+        cost = model_cost(recipe)
+        return cls(spec, is_pretraining, plan, cost, tracer, text, share, world, memory_gb)
 
     @property
     def config(self) -> Any:
-        return (self.spec or cast(Spec, self.recipe.pretrain)).config
+        return self.spec.config
 
     @property
     def rows(self) -> int:
         """Pairs or images per step on each GPU."""
-        return (self.num_images or int(self.config.batch_size)) // self.world
+        planned = math.ceil((self.plan.num_images or 0) / (self.plan.steps or 1))
+        return (planned or int(self.config.batch_size)) // self.world
 
     @property
     def micro_batch(self) -> int:
@@ -159,21 +185,22 @@ class StageMemory:
     @property
     def batch_bytes(self) -> float:
         """Bytes of the uint8 images of this and the next step, and of features with their gradients."""
-        pixels = 3 * self.model.image_size**2
-        return self.rows * (2 * pixels + 4 * 4 * self.model.embed_dim)
+        model = self.tracer.model
+        return self.rows * (2 * 3 * model.image_size**2 + 4 * 4 * model.embed_dim)
 
     @property
     def loss_bytes(self) -> float:
         """Bytes of the loss of stage 1, or of three chunks of logits and gathered features with gradients."""
         batch = getattr(self.config, "batch_size", self.rows)
-        if self.spec:
-            num_judgments = batch if isinstance(batch, int) else MAX_JUDGMENTS
-            return 4 * TENSORS_PER_JUDGMENT * num_judgments * self.model.embed_dim
-        return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * self.model.embed_dim
+        embed_dim = self.tracer.model.embed_dim
+        if self.is_pretraining:
+            return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * embed_dim
+        return 4 * TENSORS_PER_JUDGMENT * embed_dim * (batch if isinstance(batch, int) else MAX_JUDGMENTS)
 
     def activation_bytes(self, micro_batch: int) -> float:
         """Return the peak bytes for `micro_batch` rows of one tower, or for all rows of both towers if 0."""
-        image, text = self.image, self.text
+        image = self.tracer.image
+        text = self.text
         per_text = text.per_row * self.text_share
         if not micro_batch or micro_batch >= self.rows:
             return self.rows * (image.per_row + per_text) + image.fixed + text.fixed
@@ -190,6 +217,14 @@ class StageMemory:
             return self.rows
         num_fitting = bisect_right(range(1, self.rows), self.usable_bytes, key=self.total_bytes)
         return num_fitting or None
+
+    @property
+    def fitting(self) -> str:
+        """The largest micro-batch that fits, as text."""
+        most = self.largest_micro_batch()
+        if most is None:
+            return "none"
+        return "not needed" if most == self.rows else f"{most:,}"
 
     @property
     def usable_bytes(self) -> float:

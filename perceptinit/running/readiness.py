@@ -146,18 +146,19 @@ def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
     folder = spec.base / folder
     files = default_files(component.downloads) if isinstance(component, HasDownloads) else []
     known = sum(file.unpacked_bytes or file.num_bytes or 0 for file in files)
-    need = DataNeed(
-        kind=spec.entry.kind,
-        name=spec.name,
-        place=str(folder),
-        problems=tuple(preflight(component)),
-        num_bytes=known or card.size_bytes,
-        license=card.license,
-        fetch=partial(fetch_published, files, folder, card) if files else None,
-        how=f"download by hand from {card.source_url}",
-        url=files[0].urls[0] if files else "",
-    )
-    return [need]
+    return [
+        DataNeed(
+            kind=spec.entry.kind,
+            name=spec.name,
+            place=str(folder),
+            problems=tuple(preflight(component)),
+            num_bytes=known or card.size_bytes,
+            license=card.license,
+            fetch=partial(fetch_published, files, folder, card) if files else None,
+            how=f"download by hand from {card.source_url}",
+            url=files[0].urls[0] if files else "",
+        )
+    ]
 
 
 def fetch_published(

@@ -1,28 +1,24 @@
 """The resources of a recipe before it starts: steps, GPU memory, time, decoding cores and disk."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
 
 import torch
 
 from perceptinit.components.building import Spec
 from perceptinit.compute.devices import choose_device, usable_cores
-from perceptinit.compute.optim import Precision
 from perceptinit.errors import count
 from perceptinit.recipe.plan import (
     DECODE_SECONDS,
     TRAINING_FACTOR,
-    ModelCost,
     list_stages,
     model_cost,
     stage_plan,
 )
 from perceptinit.recipe.recipe import EvalSlot, Recipe
 from perceptinit.results.measures import readable_seconds
-from perceptinit.running.memory import GB, ON_GPU, StageMemory, Traced, Tracer
+from perceptinit.running.memory import GB, StageMemory, Tracer
 from perceptinit.running.readiness import find_needs
 from perceptinit.types import StagePlan
 
@@ -56,8 +52,7 @@ def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str
     """
     is_on_gpu = choose_device("auto") == "cuda" if has_gpu is None else has_gpu
     cost = model_cost(recipe)
-    tracer = cache(partial(Tracer, recipe))
-    trace = cache(lambda precision, tower: getattr(tracer(precision), tower)())
+    tracer_of = cache(partial(Tracer, recipe))
     found: dict[str, tuple[str, ...]] = {}
     for arm in recipe.arms:
         for name, spec in list_stages(recipe, arm):
@@ -66,8 +61,9 @@ def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str
             if key not in found:
                 plan = stage_plan(spec)
                 flops = (plan.num_images or 0) * cost.image_flops + plan.num_texts * cost.text_flops
-                is_shown = plan.steps and (is_on_gpu or _cpu_seconds(flops) > LONG_SECONDS)
-                memory = _trace_memory(recipe, spec, plan, cost, tracer, trace) if is_shown else None
+                is_long = _cpu_seconds(TRAINING_FACTOR * flops) > LONG_SECONDS
+                is_shown = plan.steps and (is_on_gpu or is_long)
+                memory = StageMemory.of(recipe, spec, plan, tracer_of) if is_shown else None
                 found[key] = (title, *_row(spec, plan, flops, memory))
     evaluations = (_evaluation_row(recipe, slot, cost) for slot in recipe.evals)
     return [*found.values(), *filter(None, evaluations)]
@@ -98,40 +94,12 @@ def _decoding_cores(cost: ModelCost) -> float:
 
 
 def _cpu_seconds(flops: float) -> float:
-    """Return the seconds of a stage on the cores of this machine; flops: of its forward passes."""
-    return TRAINING_FACTOR * flops / (CORE_RATE * usable_cores())
+    """Return the seconds that the cores of this machine take."""
+    return flops / (CORE_RATE * usable_cores())
 
 
 def _write_seconds(seconds: float) -> str:
     return readable_seconds(seconds) if seconds < MOST_SECONDS else f"{seconds / 86400:,.0f} days"
-
-
-def _trace_memory(
-    recipe: Recipe,
-    spec: Spec,
-    plan: StagePlan,
-    cost: ModelCost,
-    tracer: Callable[[Precision], Tracer],
-    trace: Callable[[Precision, str], Traced],
-) -> StageMemory:
-    precision: Any = getattr(spec.config, "precision", "fp32")
-    if precision == "auto":
-        precision = ON_GPU
-    is_pretraining = spec is recipe.pretrain
-    has_batch = is_pretraining and plan.num_texts
-    own = tracer(precision)
-    return StageMemory(
-        recipe,
-        1,
-        max(CARDS_GB),
-        cost,
-        trace(precision, "image"),
-        trace(precision, "text") if plan.num_texts else Traced(0, 0),
-        own.model,
-        own.packed_share(getattr(spec.build(), "pairs", None)) if plan.num_texts else 1.0,
-        None if is_pretraining else spec,
-        0 if has_batch else math.ceil((plan.num_images or 0) / (plan.steps or 1)),
-    )
 
 
 def _find_flops(recipe: Recipe) -> tuple[float, bool]:
@@ -145,7 +113,7 @@ def _find_flops(recipe: Recipe) -> tuple[float, bool]:
 def needs_gpu(recipe: Recipe) -> bool:
     """Return whether figures of GPUs matter: this machine has one, or training takes long on its cores."""
     flops, is_complete = _find_flops(recipe)
-    is_long = flops / (CORE_RATE * usable_cores()) > LONG_SECONDS
+    is_long = _cpu_seconds(flops) > LONG_SECONDS
     return choose_device("auto") == "cuda" or is_long or (not is_complete and recipe.pretrain is not None)
 
 
@@ -156,13 +124,13 @@ def cost_lines(recipe: Recipe) -> Iterator[str]:
         yield "training time: unknown until the data is available" if not is_complete else "no training"
         return
     known = "" if is_complete else " (known stages only)"
-    num_cores = usable_cores()
     has_gpu = choose_device("auto") == "cuda"
     if not has_gpu:
+        num_cores = usable_cores()
         cores = (
             f"{count(num_cores, 'CPU core')} at {CORE_RATE / 1e9:g} GFLOP/s{' each' if num_cores > 1 else ''}"
         )
-        time = _write_seconds(flops / (CORE_RATE * num_cores))
+        time = _write_seconds(_cpu_seconds(flops))
         yield f"training time{known}: about {time} on {cores}, without data and evaluation"
     if not needs_gpu(recipe):
         return
@@ -185,7 +153,7 @@ def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) 
         return ("0" if plan.steps == 0 else "unknown", "", "", "", "", "")
     limits = ""
     if memory and hasattr(spec.config, "micro_batch"):
-        limits = ", ".join(_limit(replace(memory, memory_gb=card)) for card in CARDS_GB)
+        limits = ", ".join(replace(memory, memory_gb=card).fitting for card in CARDS_GB)
     num_passes = TRAINING_FACTOR + bool(getattr(spec.config, "micro_batch", None))
     return (
         f"{plan.steps:,}",
@@ -193,15 +161,8 @@ def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) 
         f"{memory.total_bytes(memory.micro_batch) / GB:.1f} GB" if memory else "",
         limits,
         f"{num_passes * flops / RATE / 3600:.1f}",
-        _write_seconds(num_passes * flops / CORE_RATE / usable_cores()),
+        _write_seconds(_cpu_seconds(num_passes * flops)),
     )
-
-
-def _limit(memory: StageMemory) -> str:
-    most = memory.largest_micro_batch()
-    if most is None:
-        return "none"
-    return "not needed" if most == memory.rows else f"{most:,}"
 
 
 def resource_lines(recipe: Recipe) -> Iterator[str]:

@@ -66,7 +66,6 @@ class Run:
         self.trackers = trackers
         self.num_workers = num_workers
         self.evaluators = list(zip(cell.recipe.evals, evaluators, strict=True))
-        self.pretrainer: Pretrainer | None = None
         self._signals = StopSignals()
         self._journal = RunJournal(cell.folder)
         self._checkpoints = Checkpoints(
@@ -85,7 +84,7 @@ class Run:
         done = None if fresh else distributed.decide(self._read_finished)
         if done is not None:
             self._checkpoints.sweep(everything=True)
-            self.trackers.report_skipped(self._context("run"))
+            self._context("run").event("run-end", message="already finished")
             return done
         with writing(self.cell.folder):
             self.cell.folder.mkdir(parents=True, exist_ok=True)
@@ -101,6 +100,11 @@ class Run:
         finally:
             self._checkpoints.close()
         return self._journal.record
+
+    @cached_property
+    def pretrainer(self) -> Pretrainer | None:
+        """The pretrainer of the recipe, or None."""
+        return self.recipe.pretrain.build() if self.recipe.pretrain else None
 
     def _read_finished(self) -> dict[str, Any] | None:
         found = self.cell.verify_state()
@@ -148,8 +152,6 @@ class Run:
     def _prepare_model(self) -> Any:
         """Start the record and return the model: new, or with the weights of a checkpoint or another run."""
         self._journal.begin(new_record(self.recipe, self.arm, self.cell.seed, self.device))
-        if self.recipe.pretrain is not None:
-            self.pretrainer = self.recipe.pretrain.build()
         model = self._new_model(self.cell.seed)  # the same for all arms of a seed
         if isinstance(self.pretrainer, HasModel):
             model = self.pretrainer.model(model, self.cell.seed)
@@ -318,8 +320,7 @@ class Run:
         # all processes call `stage`, which may gather shards into the model, so it precedes `state_dict`
         of_stage = stage() if stage is not None else None
         if distributed.is_first():
-            state = {"model": model.state_dict(), **self._journal.state(place, of_stage)}
-            self._checkpoints.save(state)
+            self._checkpoints.save({"model": model.state_dict(), **self._journal.state(place, of_stage)})
 
     def _save_weights(self, name: str, module: nn.Module | DualEncoder) -> None:
         if distributed.is_first():

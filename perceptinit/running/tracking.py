@@ -43,10 +43,6 @@ class Trackers:
             tracker.start(ctx)
         ctx.event("run-start")
 
-    def report_skipped(self, ctx: RunContext) -> None:
-        """Report a run that is already finished."""
-        ctx.event("run-end", message="already finished")
-
     def log(self, event: Event) -> None:
         """Send an event to every tracker."""
         for tracker in self._active:

@@ -47,7 +47,15 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
     if isinstance(console, HasExpect):
         console.expect([(c.arm.name, c.seed) for c in sweep.cells])
     share = max(1, usable_cores() // jobs) if num_workers is None else num_workers
-    job = json.dumps(_job(sweep, share))
+    job = json.dumps(
+        describe_cells(sweep.cells)
+        | {
+            "device": sweep.device,
+            "fresh": sweep.fresh,
+            "earlier": sweep.earlier,
+            "num_workers": share,
+        }
+    )
     workers = [
         _Worker(job, _environment(i, jobs, sweep.device), console) for i in range(min(jobs, len(sweep.cells)))
     ]
@@ -66,16 +74,6 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
         if console is not None:
             console.close()
     return _read_records(sweep)
-
-
-def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
-    """Return the input of each worker."""
-    return describe_cells(sweep.cells) | {
-        "device": sweep.device,
-        "fresh": sweep.fresh,
-        "earlier": sweep.earlier,
-        "num_workers": num_workers,
-    }
 
 
 def _environment(index: int, jobs: int, device: str) -> dict[str, str]:

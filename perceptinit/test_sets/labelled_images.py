@@ -18,6 +18,7 @@ from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import Classes, Pair
 
 
+@dataclass(eq=False)
 class LabelledImages:
     """Labeled images with the names of their classes as texts.
 
@@ -32,8 +33,7 @@ class LabelledImages:
         split: str = "train"
         """Folder of the training shards in clip-benchmark's layout."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     @property
     def num_pairs(self) -> int:

@@ -26,6 +26,15 @@ from perceptinit.seeding import named_torch_seed
 from perceptinit.test_sets.choice import HasChoice
 from perceptinit.types import RunContext, StagePlan
 
+REQUIRED: dict[str, type] = {
+    "initializer": p.Initializer,
+    "backbone": p.Backbone,
+    "pretrainer": p.Pretrainer,
+    "judgments": p.Judgments,
+    "pairs": p.Pairs,
+    "evaluator": p.Evaluator,
+    "tracker": p.Tracker,
+}
 ANY_KIND: tuple[type, ...] = (p.HasPreflight, p.HasWarnings, p.HasNeeds, p.HasPlan, p.HasStandIn)
 OPTIONAL: dict[str, tuple[type, ...]] = {
     "initializer": ANY_KIND,
@@ -94,7 +103,6 @@ class Contract:
 
     component: type
     kind: ClassVar[str]
-    protocol: ClassVar[type]
 
     def options(self, tmp_path: Path) -> dict[str, Any]:
         """Return recipe keys for the component. Override it, and write required files to `tmp_path`."""
@@ -165,9 +173,10 @@ class Contract:
             self.must(len(field.doc) >= 10, short)
 
     def test_methods_take_the_arguments_of_the_protocol(self) -> None:
-        for name, method in _methods(self.protocol):
+        required = REQUIRED[self.kind]
+        for name, method in _methods(required):
             self.must(hasattr(self.component, name), f"it lacks {name}{inspect.signature(method)}")
-        for protocol in (self.protocol, *OPTIONAL[self.kind]):
+        for protocol in (required, *OPTIONAL[self.kind]):
             for difference in wrong_arguments(self.component, protocol):
                 self.must(False, difference)
 

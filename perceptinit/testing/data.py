@@ -14,7 +14,7 @@ from perceptinit.judgments.fingerprints import triplets_sha256
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, HasSamePairs, OddOneOut, SamePairs
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.forms.splits import Conventions, HasConventions
-from perceptinit.protocols import HasClasses, HasMaxShuffleBlocks, HasNoiseCeiling, Judgments, Pairs
+from perceptinit.protocols import HasClasses, HasMaxShuffleBlocks, HasNoiseCeiling
 from perceptinit.testing.contract import Contract
 from perceptinit.types import DataCard, Pair, Split, Triplets
 
@@ -38,7 +38,6 @@ class JudgmentsContract(Contract):
     """
 
     kind: ClassVar[str] = "judgments"
-    protocol: ClassVar[type] = Judgments
     splits: ClassVar[tuple[Split, ...]] = ("train", "val")
 
     def test_card_is_complete(self, tmp_path: Path) -> None:
@@ -126,7 +125,6 @@ class PairsContract(Contract):
     """
 
     kind: ClassVar[str] = "pairs"
-    protocol: ClassVar[type] = Pairs
 
     def test_counts_agree(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)

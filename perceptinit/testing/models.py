@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
-from perceptinit.protocols import Backbone, Initializer
 from perceptinit.protocols.required import find_missing_members
 from perceptinit.seeding import named_torch_seed
 from perceptinit.testing.contract import Contract, name_few, tiny_model
@@ -26,7 +25,6 @@ class BackboneContract(Contract):
     """
 
     kind: ClassVar[str] = "backbone"
-    protocol: ClassVar[type] = Backbone
 
     def model(self, tmp_path: Path, seed: int = 0) -> Any:
         """Return a new model in eval mode."""
@@ -86,7 +84,6 @@ class InitializerContract(Contract):
     """Contract test of initializers: weights change, the report is correct, and draws are seeded."""
 
     kind: ClassVar[str] = "initializer"
-    protocol: ClassVar[type] = Initializer
 
     def tower(self) -> Any:
         """Return the image tower. Override it if the initializer needs another architecture."""

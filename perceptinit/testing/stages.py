@@ -11,15 +11,12 @@ import torch
 from perceptinit.evaluators.features import HasEvaluateMany
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import (
-    Evaluator,
     HasDataSha256,
     HasDescribe,
     HasEvaluated,
     HasExpect,
     HasModel,
     HasSay,
-    Pretrainer,
-    Tracker,
 )
 from perceptinit.test_sets.choice import HasChoice
 from perceptinit.testing.contract import Contract, name_few, tiny_classifier, tiny_model
@@ -43,7 +40,6 @@ class PretrainerContract(Contract):
     """
 
     kind: ClassVar[str] = "pretrainer"
-    protocol: ClassVar[type] = Pretrainer
 
     def _model(self, pretrainer: Any) -> Any:
         """Return the tiny model, or the pretrainer's own model."""
@@ -128,7 +124,6 @@ class EvaluatorContract(Contract):
     """Contract test of evaluators: scores are valid and reproducible, and the model is unchanged."""
 
     kind: ClassVar[str] = "evaluator"
-    protocol: ClassVar[type] = Evaluator
 
     def _model(self, seed: int = 0) -> Any:
         """Return a tiny model in eval mode with the part that the evaluator needs."""
@@ -188,7 +183,6 @@ class TrackerContract(Contract):
     """Contract test of trackers: they accept all events of several runs, and ignore unknown kinds."""
 
     kind: ClassVar[str] = "tracker"
-    protocol: ClassVar[type] = Tracker
 
     def _send(self, tracker: Any, event: Event) -> None:
         advice = "; a tracker must ignore events of an unknown kind"

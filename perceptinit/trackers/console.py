@@ -107,8 +107,7 @@ class Progress:
             run.state = "running"
             run.begin = event.time
         elif event.kind == "stage-start":
-            name = f"{event.stage} {event.message}"
-            run.stage = Stage(name, event.time, event.total_steps)
+            run.stage = Stage(f"{event.stage} {event.message}", event.time, event.total_steps)
         elif event.kind == "step":
             run.stage.advance(event)
         elif event.kind == "scores":
@@ -300,8 +299,7 @@ def render(progress: Progress, bars: Bars) -> RenderableType:
     bars.retain(shown)
     for name, stage in shown.items():
         bars.update(name, stage.step, stage.total_steps, stage.numbers)
-    summary = Text(progress.position(), style="dim")
-    return Group(_grid(progress), bars, summary)
+    return Group(_grid(progress), bars, Text(progress.position(), style="dim"))
 
 
 def _grid(progress: Progress) -> Table:

@@ -256,11 +256,6 @@ def test_a_damaged_export_is_not_evaluated(runs, cli, tmp_path):
     assert "config.json: damaged or missing (it does not match SHA256SUMS). Export it again" in failed.stderr
 
 
-def test_torchscript_names_its_replacement(runs, tmp_path):
-    with pytest.raises(UsageError, match=r"TorchScript export was removed in 0\.2\. Use onnx"):
-        exporting.export(runs["vit"], "torchscript", tmp_path / "out")
-
-
 def test_an_unknown_target_or_folder_is_reported(runs, tmp_path):
     with pytest.raises(
         UsageError, match=r"no export target called 'hugingface'\. Did you mean 'huggingface'"

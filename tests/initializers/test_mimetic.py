@@ -113,7 +113,7 @@ def test_mimetic_requires_attention():
 
 
 def test_sinusoidal_positions_are_distinct():
-    waves = sinusoidal(5, 16, "mimetic")
+    waves = sinusoidal(5, 16)
     distances = torch.cdist(waves, waves) + 9 * torch.eye(25)
     assert waves.shape == (25, 16)
     assert distances.min() > 0.1

@@ -21,10 +21,8 @@ from perceptinit.reports.report import render
 from perceptinit.reports.tuning import search_figure, search_rows
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.tuned import Search, Trial, find_trials, read_searches
-from perceptinit.running.frozen import restore_cells
-from perceptinit.running.sweep import Sweep
+from perceptinit.running.frozen import describe_cells, restore_cells
 from perceptinit.running.tuning import Tune
-from perceptinit.running.workers import _job
 from perceptinit.verdict.headline import Judged
 
 ROOT = Path(__file__).parents[2]
@@ -250,7 +248,7 @@ def test_a_killed_tuning_resumes_to_the_same_result(place, verb):
 
 def test_workers_receive_the_recipe_of_each_trial(place):
     cells = Tune(place / "planted.toml", (), Path("runs"), fresh=False, jobs=1).trials
-    told = restore_cells(json.loads(json.dumps(_job(Sweep(cells, "cpu"), num_workers=1))))
+    told = restore_cells(json.loads(json.dumps(describe_cells(cells))))
     assert [(c.title, c.folder) for c in told] == [(c.title, c.folder) for c in cells]
     assert [c.recipe.fingerprint(c.arm) for c in told] == [c.recipe.fingerprint(c.arm) for c in cells]
     assert len({c.recipe.fingerprint(c.arm) for c in told}) == 24

@@ -28,6 +28,7 @@ from perceptinit.world.pictures import Pictures
 from perceptinit.world.triplets import ROLES, Crowd, draw_role
 
 
+@dataclass(eq=False)
 class SyntheticJudgments:
     """Votes of simulated observers on which of two rendered objects looks more like a third."""
 
@@ -63,8 +64,7 @@ class SyntheticJudgments:
             """Return a copy with a few dozen triplets."""
             return replace(self, num_train=48, num_val=24, num_test=24)
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     conventions: ClassVar[Conventions] = Conventions(sides="random", ties="retained", winner_first="no")
 
@@ -101,6 +101,7 @@ def _draw_split(c: SyntheticJudgments.Config, split: Split) -> Triplets:
     return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, num_second / num_votes, num_votes, group)
 
 
+@dataclass(eq=False)
 class ClassTriplets(DerivedAnswers):
     """Triplets from labeled images: one candidate has the anchor's class, the other has another class.
 
@@ -138,8 +139,7 @@ class ClassTriplets(DerivedAnswers):
         num_triplets: PositiveInt = 20_000
         """Number of training triplets; `val` and `test` have the same number per image."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield a problem if the folder or file is missing or has too few images."""

@@ -23,6 +23,7 @@ RECORD_BYTES = 1 + 3 * 32 * 32
 MIN_AGREEMENT = 0.9
 
 
+@dataclass(eq=False)
 class Cifar10H(DerivedAnswers):
     """Triplets of CIFAR-10 test images from human labels.
 
@@ -91,8 +92,7 @@ class Cifar10H(DerivedAnswers):
         seed: NonNegativeInt = 0
         """Seed of splits and triplets. Independent of the run's seed: all runs share them."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield the first problem of the counts, the images or their order."""

@@ -28,6 +28,7 @@ SHA256 = {
 }
 
 
+@dataclass(eq=False)
 class Materials:
     """25,801 triplets with 104,692 votes on renderings of one object in 100 measured materials.
 
@@ -89,8 +90,7 @@ class Materials:
             if self.val_share >= 1:
                 raise ValueError("val_share = 1 leaves no training data. Use a value below 1")
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the answer files and the images."""

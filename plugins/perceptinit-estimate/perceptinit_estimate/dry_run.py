@@ -7,18 +7,15 @@ computed from the recipe.
 # B batch, W processes, b = B / W rows per process
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
 
 from perceptinit.companion import (
     DECODE_SECONDS,
-    ON_GPU,
     USABLE_SHARE,
     Recipe,
-    Spec,
     StageMemory,
     Tracer,
     find_model_parts,
-    model_cost,
     stage_plan,
 )
 from perceptinit.plugin import UsageError
@@ -43,7 +40,7 @@ class DryRun(StageMemory):
     @property
     def rate(self) -> float:
         """Pairs per second over all GPUs."""
-        return self.world * PEAK[self.config.precision] * SHARE_OF_PEAK / self.executed_flops
+        return self.world * PEAK[self.tracer.precision] * SHARE_OF_PEAK / self.executed_flops
 
     def traffic(self) -> dict[str, float]:
         """Return the bytes that each GPU sends per step, by collective."""
@@ -51,13 +48,13 @@ class DryRun(StageMemory):
             return {}
         others = (self.world - 1) / self.world
         num = self.cost.num_parameters
-        features = others * 4 * self.config.batch_size * self.model.embed_dim
+        features = others * 4 * self.config.batch_size * self.tracer.model.embed_dim
         named = {"all-gather of texts": features, "reduce-scatter of text gradients": features}
         if not self.is_sharded:
             return {"all-reduce of gradients": 2 * others * 4 * num, **named}
         micro = self.micro_batch
         passes = 3 * -(-self.rows // micro) if micro else 2
-        width = 2 if self.config.precision == "bf16" else 4
+        width = 2 if self.tracer.precision == "bf16" else 4
         return {
             "all-gather of weights": passes * others * width * num,
             "reduce-scatter of gradients": others * 4 * num,
@@ -69,11 +66,10 @@ class DryRun(StageMemory):
 
         The source is "traced", "computed" from the recipe, or "measured" on another machine.
         """
-        micro, most = self.micro_batch, self.largest_micro_batch()
-        fitting = {None: "none", self.rows: "not needed"}.get(most, f"{most:,}")
+        micro = self.micro_batch
         counted = 3 * (self.cost.image_flops + self.cost.text_flops)
         cores = self.rate / self.world * DECODE_SECONDS
-        num_images = stage_plan(cast(Spec, self.recipe.pretrain)).num_images
+        num_images = self.plan.num_images
         hours = "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
         return {
             "pairs per step and GPU": ("computed", f"{self.rows:,}"),
@@ -82,7 +78,7 @@ class DryRun(StageMemory):
             "loss": ("computed", _gb(self.loss_bytes)),
             "activations": ("traced", _gb(self.activation_bytes(micro))),
             "total memory": ("traced", _gb(self.total_bytes(micro))),
-            f"largest micro_batch in {USABLE_SHARE:.0%} of {self.memory_gb:g} GB": ("traced", fitting),
+            f"largest micro_batch in {USABLE_SHARE:.0%} of {self.memory_gb:g} GB": ("traced", self.fitting),
             "tokens per text": ("computed", self._tokens()),
             "model FLOPs per pair": ("traced", f"{counted / 1e9:.1f} GFLOP"),
             "executed FLOPs per pair": ("traced", f"{self.executed_flops / 1e9:.1f} GFLOP"),
@@ -94,9 +90,10 @@ class DryRun(StageMemory):
         }
 
     def _tokens(self) -> str:
+        length = self.tracer.model.context_length
         if self.text_share == 1:
-            return f"{self.model.context_length} (full context)"
-        return f"{self.text_share * self.model.context_length:.1f} of {self.model.context_length} (packed)"
+            return f"{length} (full context)"
+        return f"{self.text_share * length:.1f} of {length} (packed)"
 
     @property
     def gpus(self) -> str:
@@ -141,23 +138,18 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
         UsageError: If the pretraining lacks the keys of `clip` or a text tower, if the batch size is not
             divisible by a number of GPUs, or if weights, optimizer and batch alone exceed the memory.
     """
-    config: Any = recipe.pretrain.config if recipe.pretrain else None
-    if not hasattr(config, "micro_batch") or "text" not in find_model_parts(recipe.pretrain):
+    spec = recipe.pretrain
+    if spec is None or not hasattr(spec.config, "micro_batch") or "text" not in find_model_parts(spec):
         raise UsageError(
             f"{recipe.name}: the estimate requires the pretraining of an image and a text tower with the "
             "keys of `clip`. Choose another recipe"
         )
     for world in worlds:
-        if config.batch_size % world:
-            reason = f"batch_size = {config.batch_size} is not divisible by {world} GPUs"
+        if spec.config.batch_size % world:
+            reason = f"batch_size = {spec.config.batch_size} is not divisible by {world} GPUs"
             raise UsageError(f"{reason}. Choose a multiple, or another --world")
-    if config.precision == "auto":
-        config = replace(config, precision=ON_GPU)
-        recipe = replace(recipe, pretrain=replace(cast(Spec, recipe.pretrain), config=config))
-    tracer = Tracer(recipe, config.precision)
-    image, text, cost = tracer.image(), tracer.text(), model_cost(recipe)
-    share = tracer.packed_share(getattr(cast(Spec, recipe.pretrain).build(), "pairs", None))
-    runs = [DryRun(recipe, w, memory_gb, cost, image, text, tracer.model, share) for w in worlds]
+    first = DryRun.of(recipe, spec, stage_plan(spec), partial(Tracer, recipe), worlds[0], memory_gb)
+    runs = [replace(first, world=world) for world in worlds]
     for run in runs:
         least = run.state_bytes(run.micro_batch) + run.batch_bytes
         if least > memory_gb * GB:

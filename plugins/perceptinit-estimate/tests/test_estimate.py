@@ -38,7 +38,7 @@ def test_state_traffic_and_arithmetic_are_computed_from_the_recipe(tmp_path):
 def test_activations_are_traced_in_the_precision_of_the_recipe(tmp_path):
     (small,) = dry_runs(recipe(tmp_path), [1], 80.0)
     (half,) = dry_runs(recipe(tmp_path, precision='"bf16"'), [1], 80.0)
-    assert 0 < half.image.per_row < small.image.per_row
+    assert 0 < half.tracer.image.per_row < small.tracer.image.per_row
     assert 0 < half.text.per_row < small.text.per_row
 
 
@@ -49,7 +49,7 @@ def test_the_peak_memory_covers_forward_and_backward_pass(tmp_path):
     floats = 4 * 3 * tracer.model.image_size**2
     # the forward pass stores at most the pixels, the product and the result. The backward pass stores the pixels,
     # the result, the gradient of the product, and this gradient times the pixels, which is summed for the scale
-    assert tracer.image().per_row == pytest.approx(4 * floats, rel=1e-6)
+    assert tracer.image.per_row == pytest.approx(4 * floats, rel=1e-6)
 
 
 def test_captions_count_as_packed_rows(tmp_path):

@@ -29,6 +29,7 @@ VOTES = {"train": 2, "val": 5, "jnd": 3}
 URL = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset"
 
 
+@dataclass(eq=False)
 class Bapps:
     """151,300 training and 36,300 validation judgments of patches with many kinds of distortion.
 
@@ -84,8 +85,7 @@ class Bapps:
         seed: NonNegativeInt = 0
         """Random seed of the `val` split, which is the same for all runs."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield an error message for each published part with missing folders or files."""

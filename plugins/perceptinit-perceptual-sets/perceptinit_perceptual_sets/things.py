@@ -34,6 +34,7 @@ from perceptinit.plugin import (
 from perceptinit_perceptual_sets.things_files import PLACES, OddColumn, read_objects, read_triples
 
 
+@dataclass(eq=False)
 class Things:
     """Odd-one-out choices of 12,340 participants about images of 1,854 objects.
 
@@ -96,8 +97,7 @@ class Things:
         seed: NonNegativeInt = 0
         """Random seed of splits and sides, which are the same for all runs."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the files, the images and the stated column of the odd object."""
