@@ -75,6 +75,7 @@ _MODULES = {
     "read_json": "perceptinit.files.reading",
     "read_mat": "perceptinit.files.mat_files",
     "read_names": "perceptinit.judgments.own.rdm_files",
+    "read_npy": "perceptinit.files.reading",
     "read_table": "perceptinit.files.tables",
     "reading": "perceptinit.errors",
     "require_file": "perceptinit.files.reading",

@@ -28,7 +28,11 @@ from perceptinit.evaluators.metrics import (
 from perceptinit.files.atomic import atomic_path as atomic_path, write_file as write_file
 from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
 from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
-from perceptinit.files.reading import read_json as read_json, require_file as require_file
+from perceptinit.files.reading import (
+    read_json as read_json,
+    read_npy as read_npy,
+    require_file as require_file,
+)
 from perceptinit.files.tables import read_table as read_table
 from perceptinit.images.decoding import decode as decode, load_batch as load_batch, load_square as load_square
 from perceptinit.judgments.data_check import check_judgments as check_judgments

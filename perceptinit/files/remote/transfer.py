@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, RemoteError, writing
 from perceptinit.files.archives import check_room
-from perceptinit.files.atomic import remove_files, temporaries, write_json
+from perceptinit.files.atomic import remove_files, write_json
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.network import Answer, Stat, open_answer
@@ -96,13 +96,12 @@ class Part:
         """Move the file to `path`."""
         with writing(self.path):
             self._place.replace(self.path)
-        self._remove_note()
+        remove_files([self._note])
 
     def discard(self) -> None:
         """Remove the received bytes."""
         self._reset()
-        remove_files([self._place])
-        self._remove_note()
+        remove_files([self._place, self._note])
 
     def _reset(self) -> None:
         self.num_bytes = 0
@@ -192,10 +191,6 @@ class Part:
             self.num_bytes = note["num_bytes"]
             self.crc32 = found
             self._validator = note["validator"]
-
-    def _remove_note(self) -> None:
-        """Remove the note and its temporary files."""
-        remove_files([self._note, *temporaries(self.path.parent, self._note.name)])
 
     def _write_note(self) -> None:
         if self.num_bytes:

@@ -10,7 +10,7 @@ from perceptinit.errors import DataError, UsageError, reading, shown
 from perceptinit.files.columns import is_number, plain_number
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.mat_files import MatValue, read_mat
-from perceptinit.files.reading import read_bytes, require_file
+from perceptinit.files.reading import read_bytes, read_npy, require_file
 from perceptinit.files.tables import TABLE_SUFFIXES
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.registry import companion_of, unknown
@@ -100,15 +100,7 @@ def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
 
 
 def _read_npy(path: Path, key: str | None) -> Matrices:
-    try:
-        # memory-mapped: a header that states a larger size than the file is rejected without allocation
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # numpy's header parsers raise many types
-        raise DataError(f"{path}: not a readable .npy file of numbers ({shown(error)})") from error
-    if not isinstance(array, np.ndarray):  # numpy detects the format by content
-        array.close()
-        raise DataError(f"{path}: an .npz archive named .npy. Save a single array with numpy.save")
-    return _as_matrices(array, str(path)), None
+    return _as_matrices(read_npy(path), str(path)), None
 
 
 def _read_mat(path: Path, key: str | None) -> Matrices:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from perceptinit.companion import read_table, reading, require_file
+from perceptinit.companion import read_npy, read_table, require_file
 from perceptinit.plugin import DataError
 
 OddColumn = Literal["first", "second", "last", "choice"]
@@ -66,9 +66,7 @@ def _read_plain(path: Path) -> np.ndarray:
     """Return a table (N, 3) without a header, int64."""
     if path.suffix != ".npy":
         return _read_columns(path, LONG_FORM[:3], ",".join(LONG_FORM[:3]))
-    require_file(path)
-    with reading(f"{path}: not a readable .npy file of numbers", ValueError):
-        table = np.load(path, allow_pickle=False)
+    table = read_npy(path)
     if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iuf":
         raise DataError(f"{path}: expected (N, 3) numbers, got {table.dtype} {table.shape}")
     if not (table == np.floor(table)).all():
