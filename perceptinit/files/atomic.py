@@ -201,7 +201,10 @@ def file_lock(path: Path, timeout: float = -1) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
-        where = "flock works on NFS 4, on GPFS, and on Lustre with `-o flock`"
-        raise WriteError(path, f"locking failed: {error.strerror or error}; {where}") from error
+        raise WriteError(
+            path,
+            f"locking failed: {error.strerror or error}; flock works on NFS 4, on GPFS, and on Lustre with "
+            "`-o flock`",
+        ) from error
     with lock:
         yield True

@@ -275,5 +275,4 @@ def _read_record(folder: Path) -> dict[str, _Line]:
     path = folder / RECORD
     if not path.exists():
         return {}
-    hint = ". Delete it to fetch the files again"
-    return read_json(path, dict[str, _Line], "a record of downloads", hint)
+    return read_json(path, dict[str, _Line], "a record of downloads", ". Delete it to fetch the files again")

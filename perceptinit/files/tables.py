@@ -126,8 +126,10 @@ def _read_json(path: Path) -> Columns:
     if not records or not all(isinstance(record, dict) for record in records):
         raise DataError(f'{path}: not a list of records, such as [{{"COLUMN": "cell", ...}}, ...]')
     if len(records) == 1 and all(isinstance(value, dict) for value in records[0].values()):
-        found = f"one object with the keys {shown(', '.join(records[0]))}, not a list of records"
-        raise DataError(f'{path}: {found}. Export CSV, or records such as [{{"anchor": "a.png", ...}}, ...]')
+        raise DataError(
+            f"{path}: one object with the keys {shown(', '.join(records[0]))}, not a list of records. "
+            'Export CSV, or records such as [{"anchor": "a.png", ...}, ...]'
+        )
     names = list(dict.fromkeys(name for record in records for name in record))
     cells = {name: [_json_cell(record.get(name)) for record in records] for name in names}
     return Columns.of(path, cells, np.arange(1, len(records) + 1))

@@ -282,9 +282,11 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
     if used:
         report.add("note", describe_images(readable, sources[used[0]][1]))
     if problems:
-        some = list_some(problems)
-        unreadable = f"{len(problems):,} of {len(found):,} images cannot be read: {some}"
-        report.add("error", [f"{unreadable}. Replace or exclude them"])
+        message = (
+            f"{len(problems):,} of {len(found):,} images cannot be read: {list_some(problems)}. "
+            "Replace or exclude them"
+        )
+        report.add("error", [message])
         return
     held_out = [split for split in report.triplets if split != "train"]
     scored = {split: report.triplets[split] for split in held_out or report.triplets}

@@ -79,8 +79,8 @@ def read_images(
         cells = np.argwhere(np.isin(images.index, [images.names.index(name) for name in missing]).T)
         row, role = cells[0]
         name = images.names[images.index[role, row]]
-        problem = describe_missing(folder, name, missing)
-        errors.append(columns.error(cells[:, 0], f"{roles[role]} '{name}': {problem}"))
+        message = f"{roles[role]} '{name}': {describe_missing(folder, name, missing)}"
+        errors.append(columns.error(cells[:, 0], message))
     raise_all(errors)
     return images
 
@@ -201,7 +201,7 @@ def read_labelled_parquet(
     from pyarrow import parquet
 
     require_file(path)
-    what = f"{path}: cannot read columns {image_column} and {label_column}"
-    with reading(what, pyarrow.ArrowException, OSError, KeyError):
+    unreadable = (pyarrow.ArrowException, OSError, KeyError)
+    with reading(f"{path}: cannot read columns {image_column} and {label_column}", *unreadable):
         table = parquet.read_table(path, columns=[image_column, label_column])
         return table.column(image_column).to_pylist(), table.column(label_column).to_pylist()

@@ -122,8 +122,9 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
             starts.append(member.start // BLOCK_BYTES)
             firsts.append(len(members))
         elif code in codes:
-            what = f"sample '{stem}' has two .{extension.lower()} members (byte {member.start})"
-            raise DataError(f"{tar.path}: {what}")
+            raise DataError(
+                f"{tar.path}: sample '{stem}' has two .{extension.lower()} members (byte {member.start})"
+            )
         codes.append(code)
         members.append(code)
         offsets.append(member.offset // BLOCK_BYTES)

@@ -89,8 +89,9 @@ class TarFile:
                 for begin in range(position, self.num_bytes, 1 << 20):  # padding, usually 10 KiB
                     chunk = self.read(begin, min(self.num_bytes - begin, 1 << 20))
                     if chunk.count(0) != len(chunk):
-                        what = "data after the end of the archive (two tars in one file?)"
-                        raise self.error(position, what)
+                        raise self.error(
+                            position, "data after the end of the archive (two tars in one file?)"
+                        )
                 return
             num_bytes = self._content_bytes(header, position)
             offset = position + BLOCK_BYTES

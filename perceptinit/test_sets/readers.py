@@ -56,8 +56,10 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
     if has_shards(path, split):
         return _read_shards(path, name, split)
     if split != SPLIT:
-        found = f"{path} has no folder '{split}' in the clip-benchmark layout"
-        raise DataError(f"test set '{name}': {found}, and class folders support only the split '{SPLIT}'")
+        raise DataError(
+            f"test set '{name}': {path} has no folder '{split}' in the clip-benchmark layout, and class "
+            f"folders support only the split '{SPLIT}'"
+        )
     return _read_class_folders(path, name)
 
 

@@ -49,8 +49,9 @@ def fetch_remote(address: str, split: str) -> Path:
         if not folder.is_web:
             if not dict(_stat_existing(folder, [CLASSNAMES])):
                 return local_folder(folder.url)
-            what = f"{folder}: incomplete test set ({CLASSNAMES} without {counter})"
-            raise AbsentError(f"{what}. Upload the missing files") from None
+            raise AbsentError(
+                f"{folder}: incomplete test set ({CLASSNAMES} without {counter}). Upload the missing files"
+            ) from None
         raise AbsentError(
             f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders can be read "
             "from local disks, buckets and hubs, but not from web servers. "

@@ -194,9 +194,14 @@ class Part:
 
     def _write_note(self) -> None:
         if self.num_bytes:
-            self._noted, url = self.num_bytes, str(self._file)
-            numbers = {"num_bytes": self.num_bytes, "crc32": self.crc32}
-            write_json(self._note, {"url": url, "validator": self._validator, **numbers})
+            self._noted = self.num_bytes
+            note = _Note(
+                url=str(self._file),
+                validator=self._validator,
+                num_bytes=self.num_bytes,
+                crc32=self.crc32,
+            )
+            write_json(self._note, note)
 
 
 def part_bytes(path: Path) -> int:

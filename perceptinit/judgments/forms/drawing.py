@@ -112,9 +112,9 @@ def draw_triplets(
         rows.append([column[is_voted] for column in columns])
     drawn, first, second, p_second, votes = map(np.concatenate, zip(*rows, strict=True))
     if not len(drawn):
-        where = f"judgments {draw.source}"
         raise DataError(
-            f"{where}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}. Lower it"
+            f"judgments {draw.source}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}. "
+            "Lower it"
         )
     unit: Unit = "anchor" if members is None else "image"
     return Triplets.build(stimuli, drawn, first, second, p_second, votes, unit=unit)

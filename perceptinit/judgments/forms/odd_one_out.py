@@ -60,8 +60,10 @@ class OddOneOut:
         group = triple_codes(table, len(stimuli)) if group is None else np.asarray(group, dtype=np.int64)
         counts = as_votes(votes).reshape(-1, 3)
         if not len(table) == len(counts) == len(group):
-            lengths = f"{len(table)} images, {len(counts)} votes, {len(group)} groups"
-            raise DataError(f"odd-one-out columns differ in length: {lengths}")
+            raise DataError(
+                f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, "
+                f"{len(group)} groups"
+            )
         row = "odd-one-out judgment"
         raise_first(((table < 0) | (table >= len(stimuli))).any(axis=1), "image index out of range", row)
         is_repeated = (np.diff(np.sort(table, axis=1)) == 0).any(axis=1)

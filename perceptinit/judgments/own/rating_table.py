@@ -54,8 +54,11 @@ class Ratings(DrawnFromTable):
         if again.size:
             name = images.names[image[again[0]]]
             row = columns.rows[before[again[0]]]
-            advice = "Use one row per image, with the mean rating and num_ratings"
-            raise columns.error(again, f"image '{name}' is already rated in row {row}. {advice}")
+            raise columns.error(
+                again,
+                f"image '{name}' is already rated in row {row}. Use one row per image, with the mean rating "
+                "and num_ratings",
+            )
         sign = 1 if self.config.higher_is_better else -1
         closeness = sign * columns.numbers("rating", low=-np.inf)
         has_counts = "num_ratings" in columns

@@ -93,8 +93,10 @@ def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
     array = np.squeeze(array) if array.ndim == 2 and 1 in array.shape else array
     is_square = array.ndim in (2, 3) and array.shape[-2] == array.shape[-1]
     if not is_square and array.ndim not in (1, 2):
-        expected = "(images, images), (subjects, images, images) or upper triangles"
-        raise DataError(f"{source}: shape {array.shape}, expected {expected}")
+        raise DataError(
+            f"{source}: shape {array.shape}, expected (images, images), (subjects, images, images) or upper "
+            "triangles"
+        )
     matrices = array.astype(np.float64) if is_square else square(array, source)
     return matrices.reshape(-1, *matrices.shape[-2:])
 
@@ -142,8 +144,10 @@ def _read_csv(path: Path, key: str | None) -> Matrices:
         row_names = {n: row.pop(0) for n, row in rows.items()}
         for place, (n, name) in enumerate(row_names.items(), start=1):
             if names is not None and name != names[place]:
-                both = f"named '{shown(name)}', but column {place} is named '{shown(names[place])}'"
-                raise DataError(f"{path}, row {n}: {both}. Rows and columns must be in the same order")
+                raise DataError(
+                    f"{path}, row {n}: named '{shown(name)}', but column {place} is named "
+                    f"'{shown(names[place])}'. Rows and columns must be in the same order"
+                )
         names = list(row_names.values())
     matrix = np.empty((len(rows), len(rows)))
     for place, (n, row) in enumerate(rows.items()):

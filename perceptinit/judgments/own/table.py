@@ -232,9 +232,10 @@ def find_form(columns: Columns) -> tuple[str, ...]:
 
 def _explain_missing(columns: Columns) -> str:
     if any(is_number(name) or name.lower().endswith(tuple(IMAGE_SUFFIXES)) for name in columns.names):
-        found = ", ".join(columns.names)
-        advice = f"Insert a row of names above it, or name its columns: columns={','.join(ANSWER)}"
-        return f"the first row looks like data: {found}. {advice}"
+        return (
+            f"the first row looks like data: {', '.join(columns.names)}. Insert a row of names above it, or "
+            f"name its columns: columns={','.join(ANSWER)}"
+        )
     form = min(FORMS, key=lambda form: len(set(form) - columns.names))
     missing = next(name for name in form if name not in columns)
     hint = suggest(missing, columns.names - set(form))
@@ -285,8 +286,11 @@ def _read_choices(columns: Columns, has_neither: bool) -> tuple[np.ndarray, np.n
     strange = np.flatnonzero(~is_vote)
     if strange.size and not has_neither:
         a, b, c = (columns.cell(name, strange[0]) for name in CHOICE[1:])
-        problem = f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates"
-        raise columns.error(strange, f"{problem}. {EXCLUDE_NEITHER}")
+        raise columns.error(
+            strange,
+            f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates. "
+            f"{EXCLUDE_NEITHER}",
+        )
     return is_second.astype(np.float64), is_vote.astype(np.int32)
 
 

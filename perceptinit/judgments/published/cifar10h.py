@@ -116,8 +116,10 @@ class Cifar10H(DerivedAnswers):
         images_path = root / self.config.images
         for path in (counts_path, images_path):
             if not path.is_file():
-                get = f"perceptinit data download cifar10h --out {root}"
-                raise DataError(f'root = "{root}": {path.name} not found. Download it with: {get}')
+                raise DataError(
+                    f'root = "{root}": {path.name} not found. Download it with: perceptinit data download '
+                    f"cifar10h --out {root}"
+                )
         counts = np.array(read_npy(counts_path))
         images, labels = _read_photographs(images_path)
         if counts.shape != (len(images), len(CLASSES)):

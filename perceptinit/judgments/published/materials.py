@@ -113,12 +113,14 @@ class Materials:
     def _stimuli(self) -> Stimuli:
         """All images, shared by all splits, so that pixels are decoded once."""
         root = self.config.root
-        folder = self.config.root / IMAGES
+        folder = root / IMAGES
         names = [name for name in file_names(folder) if name.endswith(".jpg")]
         # image indices refer to this list, so a missing or additional file would shift them
         if len(names) != NUM_IMAGES:
-            found = f"{len(names)} .jpg images in {IMAGES}, expected {NUM_IMAGES}"
-            raise DataError(f'root = "{root}": {found}. Download them with: {SOURCE}')
+            raise DataError(
+                f'root = "{root}": {len(names)} .jpg images in {IMAGES}, expected {NUM_IMAGES}. '
+                f"Download them with: {SOURCE}"
+            )
         return Stimuli(tuple(names), [folder / name for name in names])
 
     def _read(self, part: str) -> Triplets:

@@ -147,9 +147,10 @@ class Bapps:
                     )
             names += [f"{kind}/{stem}" for stem in union]
         if not names:
-            wanted = ", ".join(c.kinds) or "all"
-            get = f"perceptinit data download bapps --out {c.root}"
-            raise DataError(f"{folder}: no judgments found (kinds: {wanted}). Download them with: {get}")
+            raise DataError(
+                f"{folder}: no judgments found (kinds: {', '.join(c.kinds) or 'all'}). Download them with: "
+                f"perceptinit data download bapps --out {c.root}"
+            )
         return names
 
 
