@@ -17,7 +17,7 @@ from typing import Any
 from perceptinit.companion import OddOneOutTable, Table, write_file
 from perceptinit.plugin import DataError, Split, UsageError
 from perceptinit_collect.checks import read_checked
-from perceptinit_collect.design import Design, Trial
+from perceptinit_collect.design import Design, Trial, read_design, versions
 from perceptinit_collect.images import FOLDER as IMAGES
 from perceptinit_collect.records import Given, Record, Reliability, judge_records, time_text
 from perceptinit_collect.store import remove_unfinished
@@ -152,7 +152,7 @@ def export_text(folder: Path) -> str:
 
 def check_command(folder: Path, table: Path) -> str:
     """Return the command that checks an exported table."""
-    component = _read(folder)[0][-1].design.task.component
+    component = read_design(folder, versions(folder)[-1]).task.component
     use = "" if component == "table" else f",use={component}"
     return f"perceptinit data check {table}{use},images={folder / IMAGES}"
 

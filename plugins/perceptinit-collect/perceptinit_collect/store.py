@@ -105,8 +105,11 @@ def reading_database(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         is_damaged = type(error) is sqlite3.DatabaseError  # subclasses are other problems
-        restore = f"Restore it: perceptinit collect {path.parent} --restore"
-        advice = restore if is_damaged else "Check that the folder exists and is writable"
+        advice = (
+            f"Restore it: perceptinit collect {path.parent} --restore"
+            if is_damaged
+            else "Check that the folder exists and is writable"
+        )
         raise StoreError(f"{path}: {error}. {advice}") from error
 
 
@@ -134,14 +137,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         if not read_only:
             connection.execute("ATTACH ? AS heads", (str(heads),))
             connection.executescript(SCHEMA)
-            if "consent_sha256" not in columns_of(connection, "people"):  # a study of an earlier commit
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(people)")]
+            if "consent_sha256" not in columns:  # a study of an earlier commit
                 connection.execute("ALTER TABLE people ADD COLUMN consent_sha256 TEXT")
         return connection
-
-
-def columns_of(connection: sqlite3.Connection, table: str, database: str = "main") -> list[str]:
-    """Return the names of a table's columns, in the table's order."""
-    return [row[1] for row in connection.execute(f"PRAGMA {database}.table_info({table})")]
 
 
 class Store:

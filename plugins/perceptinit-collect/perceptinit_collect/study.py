@@ -224,8 +224,7 @@ class Study:
 
     @property
     def is_closed(self) -> bool:
-        query = "SELECT 1 FROM facts WHERE name = 'closed'"
-        return self.store.reader.execute(query).fetchone() is not None
+        return people.is_closed(self.store.reader)
 
     def image_path(self, image: StudyImage) -> Path:
         return self.folder / IMAGES / image.name
