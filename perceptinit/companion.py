@@ -52,7 +52,7 @@ _MODULES = {
     "drawing": "perceptinit.reports.figures",
     "embed_judged": "perceptinit.judgments.two_afc",
     "exchange": "perceptinit.compute.distributed",
-    "file_names": "perceptinit.judgments.image_files",
+    "file_names": "perceptinit.files.reading",
     "find_model_parts": "perceptinit.components.building",
     "finish": "perceptinit.reports.figures",
     "flat": "perceptinit.trackers.scalars",

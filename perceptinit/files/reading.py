@@ -54,6 +54,21 @@ def require_file(path: Path, hint: str = "") -> None:
         raise DataError(f"{shown(path)}: {error.strerror}") from error
 
 
+def file_names(folder: Path) -> list[str]:
+    """Return the names of the files in a folder, sorted; empty if the folder does not exist.
+
+    Raises:
+        DataError: If permissions do not allow reading the folder.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if e.is_file(follow_symlinks=False) or Path(e).is_file())
+    except PermissionError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError):  # missing folder or invalid name
+        return []
+
+
 def read_npy(path: Path) -> np.ndarray:
     """Return the array in a .npy file, memory-mapped; DataError for other files, such as pickles."""
     require_file(path)

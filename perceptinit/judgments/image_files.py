@@ -1,7 +1,6 @@
 """Image files named in tables: file names, patterns and missing files."""
 
 # N rows, R roles, M images
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, list_some, reading
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
-from perceptinit.files.reading import require_file
+from perceptinit.files.reading import file_names, require_file
 from perceptinit.registry import nearest
 from perceptinit.types import WHITE, Color, ImageSource, Stimuli
 
@@ -171,21 +170,6 @@ def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
         for parent, wanted in by_parent.items()
         for name in wanted.difference(file_names(folder / parent))
     )
-
-
-def file_names(folder: Path) -> list[str]:
-    """Return the names of the files in a folder, sorted; empty if the folder does not exist.
-
-    Raises:
-        DataError: If permissions do not allow reading the folder.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_file(follow_symlinks=False) or Path(e).is_file())
-    except PermissionError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
-    except (OSError, ValueError):  # missing folder or invalid name
-        return []
 
 
 def stimuli_in(folder: Path, names: Sequence[str], background: Color = WHITE) -> Stimuli:

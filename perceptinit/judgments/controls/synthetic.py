@@ -97,8 +97,8 @@ def _draw_split(c: SyntheticJudgments.Config, split: Split) -> Triplets:
     images = Pictures((c.seed, "judgments", split), len(ids), c.image_size, partial(draw_role, c.seed, split))
     anchor = np.arange(count) * len(ROLES)
     group = first_group + np.arange(count)
-    stimuli = Stimuli(ids, images)
-    return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, num_second / num_votes, num_votes, group)
+    p_second = num_second / num_votes
+    return Triplets.build(Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes, group)
 
 
 class ClassTriplets(DerivedAnswers):
@@ -160,8 +160,7 @@ class ClassTriplets(DerivedAnswers):
             )
         is_second = rng.random(len(rows)) < 0.5
         anchor, same, other = rows.T
-        first = np.where(is_second, other, same)
-        second = np.where(is_second, same, other)
+        first, second = np.where(is_second, [other, same], [same, other])
         p_second = is_second.astype(np.float32)
         return Triplets.build(stimuli, anchor, first, second, p_second, unit="image")
 

@@ -70,8 +70,7 @@ def draw_pairs(
     noise = 1e-9 * np.abs(distances[usable]).max()
     wide = np.flatnonzero((gap >= min_gap * (1 - 1e-9)) & (gap > noise))[:count]
     is_swapped = rng.random(len(wide)) < 0.5
-    first = np.where(is_swapped, a[wide], b[wide])
-    second = np.where(is_swapped, b[wide], a[wide])
+    first, second = np.where(is_swapped, [a[wide], b[wide]], [b[wide], a[wide]])
     return usable[first], usable[second]
 
 
