@@ -29,6 +29,7 @@ from perceptinit.files.atomic import atomic_path as atomic_path, write_file as w
 from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
 from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
 from perceptinit.files.reading import (
+    file_names as file_names,
     read_json as read_json,
     read_npy as read_npy,
     require_file as require_file,
@@ -51,7 +52,7 @@ from perceptinit.judgments.forms.odd_one_out import (
 )
 from perceptinit.judgments.forms.rdm import square as square
 from perceptinit.judgments.forms.splits import split_names as split_names
-from perceptinit.judgments.image_files import file_names as file_names, missing_files as missing_files
+from perceptinit.judgments.image_files import missing_files as missing_files
 from perceptinit.judgments.own.choices import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.matrix_set import RdmSet as RdmSet
 from perceptinit.judgments.own.rdm_files import read_names as read_names

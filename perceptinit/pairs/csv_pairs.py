@@ -118,7 +118,10 @@ class CsvPairs:
         absent = [i for i, p in enumerate(paths) if not images[i] or p.name not in names(p.parent)]
         if absent:
             rows = list_some([f"row {self._table.rows[i]} ({images[i] or 'empty'})" for i in absent])
-            yield f"{self._path}: {len(absent)} of {len(images)} images do not exist in {self.root}: {rows}"
+            yield (
+                f"{self._path}: {len(absent)} of {len(images)} images of the column "
+                f"'{self.config.image_column}' are missing in {self.root}: {rows}"
+            )
 
     @cached_property
     def _path(self) -> Path:

@@ -97,8 +97,8 @@ def _draw_split(c: SyntheticJudgments.Config, split: Split) -> Triplets:
     images = Pictures((c.seed, "judgments", split), len(ids), c.image_size, partial(draw_role, c.seed, split))
     anchor = np.arange(count) * len(ROLES)
     group = first_group + np.arange(count)
-    p_second = num_second / num_votes
-    return Triplets.build(Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes, group)
+    stimuli = Stimuli(ids, images)
+    return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, num_second / num_votes, num_votes, group)
 
 
 class ClassTriplets(DerivedAnswers):
