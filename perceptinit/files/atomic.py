@@ -95,8 +95,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _name_temporary(path: Path, where: Path | None) -> Path:
-    name = f".{path.name}.{os.getpid()}-{_machine()}{uuid.uuid4().hex[:8]}.tmp"
-    return (where or path.parent) / name
+    return (where or path.parent) / f".{path.name}.{os.getpid()}-{_machine()}{uuid.uuid4().hex[:8]}.tmp"
 
 
 @cache

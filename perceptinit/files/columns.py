@@ -114,8 +114,11 @@ class Columns:
         """
         self.require(old_of.values())
         names = {name: name for name in self.codes if name not in old_of.values()} | dict(old_of)
-        distinct = {new: self.distinct[old] for new, old in names.items()}
-        return replace(self, distinct=distinct, codes={new: self.codes[old] for new, old in names.items()})
+        return replace(
+            self,
+            distinct={new: self.distinct[old] for new, old in names.items()},
+            codes={new: self.codes[old] for new, old in names.items()},
+        )
 
     def cell(self, name: str, index: int) -> Any:
         """Return one cell, unconverted."""
@@ -135,9 +138,10 @@ class Columns:
         """Raise DataError for the first missing column, with a suggestion."""
         for name in names:
             if name not in self.codes:
-                hint = suggest(name, self.codes)
-                known = shown(", ".join(self.codes), 1000)
-                raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
+                raise DataError(
+                    f"{self.path}: no column '{name}'.{suggest(name, self.codes)} "
+                    f"Columns: {shown(', '.join(self.codes), 1000)}"
+                )
 
     def coded(self, name: str, convert: Callable[[str], str] = str, fill: str | None = None) -> Coded:
         """Return a column as dictionary-encoded texts, converted by `convert`.

@@ -130,5 +130,5 @@ class CsvPairs:
     @cached_property
     def _table(self) -> CsvTable:
         require_file(self._path)
-        columns = (self.config.image_column, self.config.text_column)
-        return CsvTable(self._path, columns, self.config.separator)
+        config = self.config
+        return CsvTable(self._path, (config.image_column, config.text_column), config.separator)

@@ -132,8 +132,7 @@ def fetch_set(
     except DataError as error:  # sets with single labels do not have this file
         if is_retrieval or "no such file" not in str(error):
             raise
-    count = num_shards(folder / SPLIT / COUNTER)
-    shards = [download(f"{SPLIT}/{i}.tar") for i in range(count)]
+    shards = [download(f"{SPLIT}/{i}.tar") for i in range(num_shards(folder / SPLIT / COUNTER))]
     fetch_all(shards, folder, num_workers=num_workers, progress=progress)
 
 
@@ -168,5 +167,10 @@ def fetch_known(known: SuiteSet, root: Path, num_workers: int = 4, progress: Pro
         DataError: If a file cannot be fetched.
     """
     folder = root / known.key.replace("/", "-")
-    is_retrieval = known.kind == "retrieval"
-    fetch_set(known.hub, folder, is_retrieval=is_retrieval, num_workers=num_workers, progress=progress)
+    fetch_set(
+        known.hub,
+        folder,
+        is_retrieval=known.kind == "retrieval",
+        num_workers=num_workers,
+        progress=progress,
+    )

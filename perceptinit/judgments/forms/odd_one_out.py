@@ -90,8 +90,9 @@ class OddOneOut:
         columns = list(map(np.concatenate, zip(*parts, strict=True)))
         order = np.argsort(columns[-1], kind="stable")
         anchor, first, second, p_second, num_votes, row = (column[order] for column in columns)
-        group = self.group[row]
-        return Triplets.build(self.stimuli, anchor, first, second, p_second, num_votes, group, self.unit)
+        return Triplets.build(
+            self.stimuli, anchor, first, second, p_second, num_votes, self.group[row], self.unit
+        )
 
     def _anchor(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Return anchor, first, second, p_second, num_votes and row of the triplets anchored at a column."""

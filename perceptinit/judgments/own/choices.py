@@ -122,8 +122,9 @@ def _read_odd(columns: Columns, rows: ImageRows, to_file: Callable[[str], str]) 
     strange = np.flatnonzero(votes.sum(axis=1) == 0)
     if strange.size:
         row = ", ".join(rows.names[i] for i in rows.index[:, strange[0]])
-        cell = columns.cell(ODD, strange[0])
-        raise columns.error(strange, f"odd '{cell}' is none of the three images ({row})")
+        raise columns.error(
+            strange, f"odd '{columns.cell(ODD, strange[0])}' is none of the three images ({row})"
+        )
     return votes
 
 

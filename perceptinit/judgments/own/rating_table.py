@@ -69,5 +69,4 @@ class Ratings(DrawnFromTable):
     def draw(self, judgments: RatedPairs) -> Triplets:
         """Sample triplets of two images that were rated against the same reference."""
         c = self.config
-        draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
-        return judgments.triplets(draw, c.votes)
+        return judgments.triplets(TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed), c.votes)

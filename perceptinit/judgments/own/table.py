@@ -164,8 +164,9 @@ class Table(OwnTable):
         subjects = columns.coded("subject")
         for subject in wanted:
             if subject not in subjects.distinct:
-                hint = suggest(subject, subjects.distinct)
-                raise DataError(f"{columns.path}: no rows of subject '{subject}'.{hint}")
+                raise DataError(
+                    f"{columns.path}: no rows of subject '{subject}'.{suggest(subject, subjects.distinct)}"
+                )
         return np.isin(subjects.distinct, wanted)[subjects.codes]
 
     @cached_property

@@ -130,8 +130,7 @@ class Cifar10H(DerivedAnswers):
                 f'root = "{root}": label counts and images are in different orders: the '
                 f"majority label is the official one for {agreement:.1%} of the images"
             )
-        ids = tuple(f"test-{i:05d}" for i in range(len(images)))
-        return counts, Stimuli(ids, images)
+        return counts, Stimuli(tuple(f"test-{i:05d}" for i in range(len(images))), images)
 
 
 def _read_photographs(path: Path) -> tuple[list[ImageSource], np.ndarray]:

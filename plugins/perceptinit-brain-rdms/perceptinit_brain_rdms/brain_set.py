@@ -79,9 +79,8 @@ class BrainSet(MatrixSet):
 
     @property
     def card(self) -> DataCard:
-        regions = ", ".join(self.config.regions)
         return DataCard(
-            title=f"Brain dissimilarities of {self.source.name}: {regions}",
+            title=f"Brain dissimilarities of {self.source.name}: {', '.join(self.config.regions)}",
             source_url=self.source.as_posix(),
             license="not stated",
             citation="not stated",

@@ -80,8 +80,10 @@ def copy_images(source: Path, target: Path, report: Report = lambda message: Non
 
 def read_images(folder: Path) -> list[StudyImage]:
     """Return the images of a study, sorted by name; DataError for too few or identical images."""
-    names = _image_names(folder)
-    images = [StudyImage(n, hashlib.sha256((folder / n).read_bytes()).hexdigest()) for n in names]
+    images = [
+        StudyImage(name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
+        for name in _image_names(folder)
+    ]
     _refuse_duplicates(folder, images)
     return images
 

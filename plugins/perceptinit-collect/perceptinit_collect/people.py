@@ -221,8 +221,7 @@ def read_answer(body: bytes, person: Person, design: Design) -> Answer:
         answer = Answer(**json.loads(body))
     except (ValueError, TypeError, RecursionError) as error:
         raise RefusedError("invalid answer", 400) from error
-    places = range(design.task.num_candidates)
-    is_place = type(answer.place) is int and answer.place in places
+    is_place = type(answer.place) is int and answer.place in range(design.task.num_candidates)
     is_fine = (
         (is_place or (answer.place is None and design.settings.not_sure))
         and type(answer.position) is int

@@ -49,8 +49,9 @@ class DesignSettings:
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
-            meant = suggest(self.task, TASKS)
-            raise ValueError(f"unknown task '{self.task}'.{meant} Tasks: {', '.join(TASKS)}")
+            raise ValueError(
+                f"unknown task '{self.task}'.{suggest(self.task, TASKS)} Tasks: {', '.join(TASKS)}"
+            )
         c = TASKS[self.task].num_candidates
         if self.questions < c:
             raise ValueError(
@@ -116,8 +117,10 @@ class PeopleSettings:
 
     def __post_init__(self) -> None:
         if self.platform and self.platform not in PLATFORMS.values():
-            known = ", ".join(PLATFORMS.values())
-            raise ValueError(f"platform '{self.platform}' is unknown. Platforms: {known}, or \"\" for none")
+            raise ValueError(
+                f"platform '{self.platform}' is unknown. Platforms: {', '.join(PLATFORMS.values())}, or "
+                '"" for none'
+            )
         if not re.fullmatch(r"[\w.-]*", self.address):
             raise ValueError(f"address '{self.address}' must be a host name, such as study.example.org")
         if self.completion_url and not self.completion_url.startswith("https://"):

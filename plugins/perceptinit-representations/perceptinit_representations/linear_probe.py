@@ -59,5 +59,4 @@ class LinearProbe(LabeledMeasure):
     def _fit(self, features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
         if len(np.unique(labels)) < 2:
             raise DataError("linear-probe: the training split has only one class")
-        model = LogisticRegression(C=strength, max_iter=self.config.max_iterations)
-        return model.fit(features, labels)
+        return LogisticRegression(C=strength, max_iter=self.config.max_iterations).fit(features, labels)

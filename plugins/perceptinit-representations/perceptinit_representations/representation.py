@@ -63,15 +63,16 @@ class Representation(LabeledMeasure):
         found = []
         for name, (statistic, higher) in statistics.items():
             value, stderr = measure_images(statistic, len(x), labelled.name)
-            score = Score(
-                name=f"{name}/{labelled.name}",
-                value=value,
-                higher_is_better=higher,
-                num_examples=len(x),
-                stderr=stderr,
-                extra=self.facts(labelled),
+            found.append(
+                Score(
+                    name=f"{name}/{labelled.name}",
+                    value=value,
+                    higher_is_better=higher,
+                    num_examples=len(x),
+                    stderr=stderr,
+                    extra=self.facts(labelled),
+                )
             )
-            found.append(score)
         return found
 
 
