@@ -17,8 +17,10 @@ from typing import Any
 
 from perceptinit.errors import WriteError, writing
 
-# temporary files and folders of this module, with process, machine and a random number
-_TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)-(?P<machine>[0-9a-f]{8})?[0-9a-f]{1,8}\.tmp")
+# temporary files and folders of this module, with process, machine and a random number, and SQLite's beside them
+_TEMPORARY = re.compile(
+    r"\..+\.(?P<pid>\d+)-(?P<machine>[0-9a-f]{8})?[0-9a-f]{1,8}\.tmp(-wal|-shm|-journal)?"
+)
 
 ABANDONED_SECONDS = 3600.0
 
@@ -144,7 +146,7 @@ def remove_files(paths: Iterable[Path]) -> list[str]:
 
 def temporaries(folder: Path) -> list[Path]:
     """Return the temporary files and folders in a folder."""
-    found = (path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name))
+    found = (path for path in folder.glob(".*.tmp*") if _TEMPORARY.fullmatch(path.name))
     return sorted(path for path in found if not path.is_symlink())
 
 

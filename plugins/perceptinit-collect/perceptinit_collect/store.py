@@ -223,17 +223,6 @@ class Store:
         return value, problem
 
 
-def remove_unfinished(folder: Path, name: str = ".+") -> None:
-    """Remove the temporary files of processes that were killed while they wrote a file.
-
-    name: regular expression of the file's name.
-    """
-    temporary = re.compile(rf"\.{name}\.\d+-[0-9a-f]+\.tmp(-wal|-shm|-journal)?")
-    for path in folder.glob(".*.tmp*"):
-        if temporary.fullmatch(path.name):
-            path.unlink()
-
-
 def read_rows(folder: Path, query: str, *values: Any) -> list[sqlite3.Row]:
     """Return the rows of a query, [] without a database; safe while a server writes."""
     path = folder / FILE
