@@ -17,7 +17,7 @@ from typing import Any
 
 from perceptinit.errors import WriteError, writing
 
-# temporary files and folders of this module, with process, machine and a random number, and SQLite's beside them
+# temporary files and folders of this module, with process, machine and a random number, or SQLite's for them
 _TEMPORARY = re.compile(
     r"\..+\.(?P<pid>\d+)-(?P<machine>[0-9a-f]{8})?[0-9a-f]{1,8}\.tmp(-wal|-shm|-journal)?"
 )
