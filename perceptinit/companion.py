@@ -77,6 +77,7 @@ _MODULES = {
     "read_names": "perceptinit.judgments.own.rdm_files",
     "read_npy": "perceptinit.files.reading",
     "read_table": "perceptinit.files.tables",
+    "read_text": "perceptinit.files.reading",
     "reading": "perceptinit.errors",
     "require_file": "perceptinit.files.reading",
     "resource_rows": "perceptinit.running.resources",

@@ -32,6 +32,7 @@ from perceptinit.files.reading import (
     file_names as file_names,
     read_json as read_json,
     read_npy as read_npy,
+    read_text as read_text,
     require_file as require_file,
 )
 from perceptinit.files.tables import read_table as read_table

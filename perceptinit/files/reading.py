@@ -81,6 +81,13 @@ def read_npy(path: Path) -> np.ndarray:
     return array
 
 
+def read_text(path: Path) -> str:
+    """Return the content of a UTF-8 text file, without a byte-order mark; DataError if it cannot be read."""
+    require_file(path)
+    with reading(f"{path}: cannot be read as UTF-8 text", OSError, UnicodeDecodeError):
+        return read_bytes(path).decode("utf-8-sig")
+
+
 def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
     """Return the value in a JSON file.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from perceptinit.configs import find_misfit
 from perceptinit.errors import DataError, reading, shown
-from perceptinit.files.reading import read_bytes, read_json, require_file
+from perceptinit.files.reading import read_json, read_text, require_file
 from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
@@ -250,9 +250,7 @@ def read_class_prompts(path: Path) -> dict[str, Texts]:
 
 def read_lines(path: Path, keep_empty: bool = False) -> Texts:
     """Return the stripped non-empty lines of a text file; `keep_empty` removes only trailing empty lines."""
-    require_file(path)
-    with reading(f"{path}: cannot be read as UTF-8 text", OSError, UnicodeDecodeError):
-        lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]
+    lines = [line.strip() for line in read_text(path).splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     return tuple(line for line in lines if keep_empty or line)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.errors import DataError, UsageError, reading, shown
+from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.columns import is_number, plain_number
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.mat_files import MatValue, read_mat
-from perceptinit.files.reading import read_bytes, read_npy, require_file
+from perceptinit.files.reading import read_bytes, read_npy, read_text, require_file
 from perceptinit.files.tables import TABLE_SUFFIXES
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.registry import companion_of, unknown
@@ -74,11 +74,8 @@ def read_names(path: Path) -> list[str]:
     Raises:
         DataError: If the file is missing, is not UTF-8 text, or names an image twice.
     """
-    require_file(path)
-    with reading(f"{path}: not a UTF-8 text file of names", OSError, UnicodeDecodeError):
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
     line_of: dict[str, int] = {}
-    for line, text in enumerate(lines, start=1):
+    for line, text in enumerate(read_text(path).splitlines(), start=1):
         if (name := text.strip()) and line_of.setdefault(name, line) != line:
             raise DataError(f"{path}, line {line}: image '{shown(name)}' is named twice")
     return list(line_of)

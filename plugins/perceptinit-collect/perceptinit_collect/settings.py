@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perceptinit.companion import Problem, RecipeError, parse_toml, read_config, reading, suggest
+from perceptinit.companion import Problem, RecipeError, parse_toml, read_config, read_text, suggest
 from perceptinit.plugin import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit_collect.tasks import TASKS
 
@@ -173,9 +173,7 @@ def parse_settings(tables: Mapping[str, Any], source: str) -> Settings:
 def read_settings(folder: Path) -> Settings:
     """Return the settings of a study; DataError for an unreadable file, RecipeError lists all problems."""
     path = folder / FILE
-    with reading(f"{path}: cannot be read as UTF-8 text", OSError, UnicodeDecodeError):
-        text = path.read_text(encoding="utf-8")
-    return parse_settings(parse_toml(text, str(path)), str(path))
+    return parse_settings(parse_toml(read_text(path), str(path)), str(path))
 
 
 def default_design(
