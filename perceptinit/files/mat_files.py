@@ -123,5 +123,4 @@ def _kind_of(value: Any) -> str:
         return "an object"
     if value.dtype.names:
         return "a struct"
-    kinds = {"O": "a cell array", "U": "text", "c": "complex"}
-    return kinds.get(value.dtype.kind, "")
+    return {"O": "a cell array", "U": "text", "c": "complex"}.get(value.dtype.kind, "")

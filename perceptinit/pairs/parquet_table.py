@@ -133,8 +133,7 @@ class ParquetTable:
         """Return the name of a row for messages: the file and its row, counted from 0."""
         number = int(np.searchsorted(self._file_stops, index, side="right"))
         file = self._files[number]
-        row = index - int(self._file_stops[number]) + sum(file.row_groups)
-        return f"{file.place.name} row {row}"
+        return f"{file.place.name} row {index - int(self._file_stops[number]) + sum(file.row_groups)}"
 
     def _read_row_group(self, block: int) -> list[pa.ChunkedArray]:
         file, group = self._groups[block]

@@ -144,8 +144,7 @@ class RemoteShards:
             return read_index(local_file(self._index))
         for name in (INDEX, WIDS_INDEX):
             try:
-                copies = local_files(folder, {name: stat(folder / name)})
-                return read_index(copies / name)
+                return read_index(local_files(folder, {name: stat(folder / name)}) / name)
             except AbsentError:
                 continue
         raise DataError(f"{folder}: no index ({INDEX} or {WIDS_INDEX}) next to the shards. Run {_COMMAND}")

@@ -87,8 +87,7 @@ class ShardIndex:
         members = slice(first, rest[0] if rest else None)
         codes, offsets, sizes = (self.columns[name][members].tolist() for name in _OF_MEMBERS)
         places = [(offset * BLOCK_BYTES, size) for offset, size in zip(offsets, sizes, strict=True)]
-        start = int(self.columns["starts"][number]) * BLOCK_BYTES
-        return start, dict(zip(codes, places, strict=True))
+        return int(self.columns["starts"][number]) * BLOCK_BYTES, dict(zip(codes, places, strict=True))
 
 
 def scan(tar: TarFile, version: str = "") -> ShardIndex:

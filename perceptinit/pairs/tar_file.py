@@ -117,8 +117,7 @@ class TarFile:
         """Return the key of the sample whose first header is at `start`: `00012.tar/000123`."""
         header = self.read(start, BLOCK_BYTES)
         self._content_bytes(header, start)
-        is_plain = header[156] in _REGULAR
-        name = _name(header) if is_plain else next(self.members(start)).name
+        name = _name(header) if header[156] in _REGULAR else next(self.members(start)).name
         sample, _ = load_splitter()(name)
         return f"{self.path.name}/{sample or name}"
 

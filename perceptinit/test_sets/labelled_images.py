@@ -69,8 +69,7 @@ class LabelledImages:
         found = read_zero_shot_set(path, split=split if has_shards(path, split) else SPLIT)
         if found.is_multilabel:
             raise DataError(f"{path}: images have several labels, but training requires one")
-        counts = np.bincount(found.labels, minlength=len(found.classnames))
-        empty = np.flatnonzero(counts == 0)
+        empty = np.setdiff1d(np.arange(len(found.classnames)), found.labels)
         if empty.size:
             raise DataError(
                 f"{path}: class '{found.classnames[empty[0]]}' is empty ({empty.size} in total). Fill or "

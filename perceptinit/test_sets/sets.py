@@ -201,9 +201,12 @@ class ZeroShotSet:
         if rows.all():
             return self
         kept = np.flatnonzero(rows)
-        images = choose(self.images, kept)
-        keys = choose(self.keys, kept)
-        return replace(self, images=images, keys=keys, labels=self.labels[rows])
+        return replace(
+            self,
+            images=choose(self.images, kept),
+            keys=choose(self.keys, kept),
+            labels=self.labels[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -162,8 +162,7 @@ class ClassTriplets(DerivedAnswers):
         is_second = rng.random(len(rows)) < 0.5
         anchor, same, other = rows.T
         first, second = np.where(is_second, [other, same], [same, other])
-        p_second = is_second.astype(np.float32)
-        return Triplets.build(stimuli, anchor, first, second, p_second, unit="image")
+        return Triplets.build(stimuli, anchor, first, second, is_second.astype(np.float32), unit="image")
 
     @cached_property
     def _labelled(self) -> tuple[Stimuli, np.ndarray]:

@@ -37,8 +37,7 @@ class LinearProbe(LabeledMeasure):
         """Return the test accuracy."""
         train, test = sets
         strength = self._choose(train, features[0])
-        fitted = self._fit(features[0], train.labels, strength)
-        correct = fitted.predict(features[1]) == test.labels
+        correct = self._fit(features[0], train.labels, strength).predict(features[1]) == test.labels
         about = {"strength": strength, "num_train": len(train.labels)}
         return [self.accuracy("linear_probe", test, correct, **about)]
 
