@@ -128,11 +128,14 @@ class Columns:
         """Return an error for the rows at `indices` (from 0); `message` describes the first row."""
         return row_error(self.path, np.unique(self.rows[np.atleast_1d(indices)]), message)
 
-    def refuse(self, bad: np.ndarray, message: str) -> None:
-        """Raise DataError for the rows of the mask `bad`, (N,), if there are any."""
+    def refuse(self, bad: np.ndarray, message: str | Callable[[int], str]) -> None:
+        """Raise DataError for the rows of the mask `bad`, (N,), if there are any.
+
+        message: The message, or a function of the index of the first row that returns it.
+        """
         rows = np.flatnonzero(bad)
         if rows.size:
-            raise self.error(rows, message)
+            raise self.error(rows, message if isinstance(message, str) else message(rows[0]))
 
     def require(self, names: Iterable[str]) -> None:
         """Raise DataError for the first missing column, with a suggestion."""

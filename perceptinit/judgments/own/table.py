@@ -284,13 +284,14 @@ def _read_choices(columns: Columns, has_neither: bool) -> tuple[np.ndarray, np.n
     number = {name: i for i, name in enumerate(named.names)}
     is_second = (choice == second) | (choice == number.get("second", -1))
     is_vote = is_second | (choice == first) | (choice == number.get("first", -1))
-    strange = np.flatnonzero(~is_vote)
-    if strange.size and not has_neither:
-        a, b, c = (columns.cell(name, strange[0]) for name in CHOICE[1:])
-        raise columns.error(
-            strange,
-            f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates. "
-            f"{EXCLUDE_NEITHER}",
+    if not has_neither:
+        columns.refuse(
+            ~is_vote,
+            lambda row: (
+                f"choice '{columns.cell('choice', row)}' is neither first "
+                f"'{columns.cell('first', row)}' nor second '{columns.cell('second', row)}': a judgment has "
+                f"two candidates. {EXCLUDE_NEITHER}"
+            ),
         )
     return is_second.astype(np.float64), is_vote.astype(np.int32)
 
@@ -301,10 +302,10 @@ def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
         if not re.fullmatch(r".+_votes|votes_.+", name):
             continue
         is_zero = [str(cell or "0").strip() in ("0", "0.0") for cell in columns.distinct[name]]
-        rows = np.flatnonzero(~np.array(is_zero)[columns.codes[name]])
-        if rows.size:
-            raise columns.error(
-                rows,
-                f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, "
-                f"first and second. {EXCLUDE_NEITHER}, or count half of its votes for each",
-            )
+        columns.refuse(
+            ~np.array(is_zero)[columns.codes[name]],
+            lambda row, name=name: (
+                f"{columns.cell(name, row)} votes in column '{name}': a judgment has two "
+                f"candidates, first and second. {EXCLUDE_NEITHER}, or count half of its votes for each"
+            ),
+        )
