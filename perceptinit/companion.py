@@ -71,6 +71,7 @@ _MODULES = {
     "odd_one_out_agreement": "perceptinit.judgments.forms.odd_one_out",
     "parse_toml": "perceptinit.recipe.tables",
     "problems_of": "perceptinit.errors",
+    "raise_first": "perceptinit.types",
     "read_config": "perceptinit.configs",
     "read_json": "perceptinit.files.reading",
     "read_mat": "perceptinit.files.mat_files",

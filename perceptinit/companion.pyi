@@ -86,4 +86,9 @@ from perceptinit.running.resources import resource_rows as resource_rows
 from perceptinit.seeding import derive_seed as derive_seed
 from perceptinit.test_sets.sets import RetrievalSet as RetrievalSet, ZeroShotSet as ZeroShotSet
 from perceptinit.trackers.scalars import flat as flat
-from perceptinit.types import WHITE as WHITE, Color as Color, ImageSource as ImageSource
+from perceptinit.types import (
+    WHITE as WHITE,
+    Color as Color,
+    ImageSource as ImageSource,
+    raise_first as raise_first,
+)

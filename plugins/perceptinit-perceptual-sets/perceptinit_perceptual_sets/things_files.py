@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from perceptinit.companion import read_npy, read_table, require_file
+from perceptinit.companion import raise_first, read_npy, read_table, require_file
 from perceptinit.plugin import DataError
 
 OddColumn = Literal["first", "second", "last", "choice"]
@@ -39,13 +39,14 @@ def read_triples(
         images = _read_plain(path)
         odd = np.full(len(images), PLACES[odd_column])
     images = images - index_base
-    bad = ((images < 0) | (images >= num_objects)).any(axis=1)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise DataError(
-            f"{path}, judgment {row} (from 0): objects {(images[row] + index_base).tolist()} are not all in "
+    raise_first(
+        ((images < 0) | (images >= num_objects)).any(axis=1),
+        lambda row: (
+            f"objects {(images[row] + index_base).tolist()} are not all in "
             f"{index_base}..{num_objects - 1 + index_base}. Check index_base = {index_base}"
-        )
+        ),
+        f"{path}: zero-based judgment",
+    )
     return images, odd
 
 
@@ -86,10 +87,9 @@ def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:
     if ((choice >= 1) & (choice <= 3)).all():
         return choice - 1
     is_odd = images == choice[:, None]
-    unknown = ~is_odd.any(axis=1)
-    if unknown.any():
-        row = int(np.argmax(unknown))
-        raise DataError(
-            f"{path}, judgment {row} (from 0): choice {choice[row]} is not in {images[row].tolist()}"
-        )
+    raise_first(
+        ~is_odd.any(axis=1),
+        lambda row: f"choice {choice[row]} is not in {images[row].tolist()}",
+        f"{path}: zero-based judgment",
+    )
     return is_odd.argmax(axis=1)
