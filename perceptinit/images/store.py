@@ -27,7 +27,7 @@ from PIL import Image
 
 from perceptinit.errors import DataError
 from perceptinit.files.archives import SPARE_BYTES
-from perceptinit.files.atomic import atomic_path, file_lock
+from perceptinit.files.atomic import atomic_path, file_lock, remove_abandoned
 from perceptinit.files.cache import key_of
 from perceptinit.files.reading import read_bytes
 from perceptinit.images.decoding import load_square
@@ -109,6 +109,7 @@ class ImageStore:
             rows = self._map(path, len(stimuli))
         missing = self._find_missing(path, rows, used, wanted)
         if missing.any():
+            remove_abandoned(path.parent)
             self._fill(path, stimuli, used[missing], wanted[missing])
             rows = self._map(path, len(stimuli))
         return StoredImages(rows, used, int(missing.sum()))
