@@ -17,9 +17,10 @@ from typing import Any
 
 from perceptinit.errors import WriteError, writing
 
-# temporary files and folders of this module, with process, machine and a random number, or SQLite's for them
+# temporary files and folders of this module, with process, machine and a random number, or SQLite's for them;
+# files of safetensors
 _TEMPORARY = re.compile(
-    r"\..+\.(?P<pid>\d+)-(?P<machine>[0-9a-f]{8})?[0-9a-f]{1,8}\.tmp(-wal|-shm|-journal)?"
+    r"\..+\.(?P<pid>\d+)-(?P<machine>[0-9a-f]{8})?[0-9a-f]{1,8}\.tmp(-wal|-shm|-journal)?|\.tmp\w{6}"
 )
 
 ABANDONED_SECONDS = 3600.0
@@ -146,14 +147,15 @@ def remove_files(paths: Iterable[Path]) -> list[str]:
 
 def temporaries(folder: Path) -> list[Path]:
     """Return the temporary files and folders in a folder."""
-    found = (path for path in folder.glob(".*.tmp*") if _TEMPORARY.fullmatch(path.name))
+    found = (path for path in folder.glob(".*tmp*") if _TEMPORARY.fullmatch(path.name))
     return sorted(path for path in found if not path.is_symlink())
 
 
 def abandoned(folder: Path) -> list[Path]:
     """Return the temporary files and folders that killed processes left in a folder.
 
-    Their process has ended or, if another machine created them, they are older than an hour.
+    Their process has ended or, if another machine created them, they are older than an hour. Files of
+    safetensors do not name their process, and may belong to another program, so they are not returned.
     """
     return [path for path in temporaries(folder) if _is_abandoned(path)]
 
@@ -166,8 +168,10 @@ def remove_abandoned(folder: Path) -> None:
 
 def _is_abandoned(temporary: Path) -> bool:
     named = _TEMPORARY.fullmatch(temporary.name)
+    if not named or not named["pid"]:
+        return False
     try:
-        if named and named["machine"] == _machine():
+        if named["machine"] == _machine():
             os.kill(int(named["pid"]), 0)
         with TemporaryFile(dir=temporary.parent) as probe:
             now = os.fstat(probe.fileno()).st_mtime  # by the clock of the file system, which machines share
