@@ -302,10 +302,10 @@ def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
         if not re.fullmatch(r".+_votes|votes_.+", name):
             continue
         is_zero = [str(cell or "0").strip() in ("0", "0.0") for cell in columns.distinct[name]]
-        columns.refuse(
-            ~np.array(is_zero)[columns.codes[name]],
-            lambda row, name=name: (
-                f"{columns.cell(name, row)} votes in column '{name}': a judgment has two "
-                f"candidates, first and second. {EXCLUDE_NEITHER}, or count half of its votes for each"
-            ),
-        )
+        rows = np.flatnonzero(~np.array(is_zero)[columns.codes[name]])
+        if rows.size:
+            raise columns.error(
+                rows,
+                f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, "
+                f"first and second. {EXCLUDE_NEITHER}, or count half of its votes for each",
+            )
