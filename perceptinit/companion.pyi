@@ -28,7 +28,13 @@ from perceptinit.evaluators.metrics import (
 from perceptinit.files.atomic import atomic_path as atomic_path, write_file as write_file
 from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
 from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
-from perceptinit.files.reading import read_json as read_json, require_file as require_file
+from perceptinit.files.reading import (
+    file_names as file_names,
+    read_json as read_json,
+    read_npy as read_npy,
+    read_text as read_text,
+    require_file as require_file,
+)
 from perceptinit.files.tables import read_table as read_table
 from perceptinit.images.decoding import decode as decode, load_batch as load_batch, load_square as load_square
 from perceptinit.judgments.data_check import check_judgments as check_judgments
@@ -47,7 +53,7 @@ from perceptinit.judgments.forms.odd_one_out import (
 )
 from perceptinit.judgments.forms.rdm import square as square
 from perceptinit.judgments.forms.splits import split_names as split_names
-from perceptinit.judgments.image_files import file_names as file_names, missing_files as missing_files
+from perceptinit.judgments.image_files import missing_files as missing_files
 from perceptinit.judgments.own.choices import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.matrix_set import RdmSet as RdmSet
 from perceptinit.judgments.own.rdm_files import read_names as read_names
@@ -79,4 +85,9 @@ from perceptinit.running.resources import resource_rows as resource_rows
 from perceptinit.seeding import derive_seed as derive_seed
 from perceptinit.test_sets.sets import RetrievalSet as RetrievalSet, ZeroShotSet as ZeroShotSet
 from perceptinit.trackers.scalars import flat as flat
-from perceptinit.types import WHITE as WHITE, Color as Color, ImageSource as ImageSource
+from perceptinit.types import (
+    WHITE as WHITE,
+    Color as Color,
+    ImageSource as ImageSource,
+    raise_first as raise_first,
+)

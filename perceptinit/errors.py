@@ -157,11 +157,16 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(what: str, *errors: type[Exception]) -> Iterator[None]:
-    """Convert an error of these types in the block to a DataError: `what`, and the error in parentheses."""
+    """Convert an error of these types in the block to a DataError: `what`, and the error in parentheses.
+
+    A PerceptInitError is converted only if DataError is one of the types.
+    """
     try:
         yield
     except errors as error:
-        raise DataError(f"{what} ({error})") from error
+        if isinstance(error, PerceptInitError) and DataError not in errors:
+            raise
+        raise DataError(f"{what} ({shown(str(error) or type(error).__name__)})") from error
 
 
 class UsageError(PerceptInitError):

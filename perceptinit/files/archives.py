@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from perceptinit.errors import DataError, PerceptInitError, shown, writing
+from perceptinit.errors import DataError, reading, shown, writing
 from perceptinit.files.atomic import temporary_folder
 
 CHUNK_BYTES = 1 << 20
@@ -47,7 +47,7 @@ def unpack(archive: Path, folder: Path, *, root: str = "", max_bytes: int | None
 
 def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:
     num_bytes = 0
-    try:
+    with reading(f"{archive}: damaged archive", Exception):  # damaged archives raise many exception types
         members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
         for member, content in members(archive):
             with _create(archive, staging, member) as file:
@@ -58,11 +58,6 @@ def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:
                     check_room(staging, len(chunk))
                     with writing(staging):
                         file.write(chunk)
-    except PerceptInitError:
-        raise
-    except Exception as error:  # damaged archives raise many exception types
-        reason = shown(str(error) or type(error).__name__)
-        raise DataError(f"{archive}: damaged archive ({reason})") from error
 
 
 class NoRoomError(DataError):

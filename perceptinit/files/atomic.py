@@ -1,7 +1,6 @@
 """Atomic writes, cleanup of the temporary files of killed processes, and locks between processes."""
 
 import errno
-import glob
 import hashlib
 import json
 import os
@@ -18,8 +17,11 @@ from typing import Any
 
 from perceptinit.errors import WriteError, writing
 
-# temporary files and folders of this module, with process, machine and a random number; files of safetensors
-_TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)-(?P<machine>[0-9a-f]{8})?[0-9a-f]{1,8}\.tmp|\.tmp\w{6}")
+# temporary files and folders of this module, with process, machine and a random number, or SQLite's for them;
+# files of safetensors
+_TEMPORARY = re.compile(
+    r"\..+\.(?P<pid>\d+)-(?P<machine>[0-9a-f]{8})?[0-9a-f]{1,8}\.tmp(-wal|-shm|-journal)?|\.tmp\w{6}"
+)
 
 ABANDONED_SECONDS = 3600.0
 
@@ -30,7 +32,7 @@ def atomic_path(
 ) -> Iterator[Path]:
     """Yield a temporary path, which is renamed to `path` if the block succeeds and removed otherwise.
 
-    Temporary files of killed processes in its folder are removed first.
+    The first write of a process into a folder removes the temporary files of killed processes there.
 
     Args:
         path: The final path.
@@ -46,7 +48,7 @@ def atomic_path(
         with writing(path):
             for folder in {path.parent, temporary.parent}:
                 folder.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(temporary.parent, path.name)
+            remove_abandoned(temporary.parent)
             temporary.touch(mode)
             mode = temporary.stat().st_mode
             yield temporary
@@ -75,7 +77,7 @@ def temporary_folder(path: Path, where: Path | None = None) -> Iterator[Path]:
     """
     folder = _name_temporary(path, where)
     with writing(path):
-        remove_abandoned(folder.parent, path.name)
+        remove_abandoned(folder.parent)
         folder.mkdir(parents=True)
     try:
         yield folder
@@ -96,8 +98,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _name_temporary(path: Path, where: Path | None) -> Path:
-    name = f".{path.name}.{os.getpid()}-{_machine()}{uuid.uuid4().hex[:8]}.tmp"
-    return (where or path.parent) / name
+    return (where or path.parent) / f".{path.name}.{os.getpid()}-{_machine()}{uuid.uuid4().hex[:8]}.tmp"
 
 
 @cache
@@ -144,35 +145,33 @@ def remove_files(paths: Iterable[Path]) -> list[str]:
     return complaints
 
 
-def temporaries(folder: Path, name: str = "") -> list[Path]:
-    """Return the temporary files and folders in a folder; with a name, only those for this name."""
-    pattern = f".{glob.escape(name)}.*.tmp" if name else ".*"
-    found = (path for path in folder.glob(pattern) if _TEMPORARY.fullmatch(path.name))
-    return sorted(p for p in found if not p.is_symlink() and (not name or final_path(p).name == name))
+def temporaries(folder: Path) -> list[Path]:
+    """Return the temporary files and folders in a folder."""
+    found = (path for path in folder.glob(".*tmp*") if _TEMPORARY.fullmatch(path.name))
+    return sorted(path for path in found if not path.is_symlink())
 
 
-def final_path(temporary: Path) -> Path:
-    """Return the final path of a temporary file created by `atomic_path`."""
-    return temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
+def abandoned(folder: Path) -> list[Path]:
+    """Return the temporary files and folders that killed processes left in a folder.
 
-
-def abandoned(folder: Path, name: str = "") -> list[Path]:
-    """Return the temporary files and folders that killed processes left in a folder; see `temporaries`.
-
-    Their process has ended or, if another machine created them, they are older than an hour.
+    Their process has ended or, if another machine created them, they are older than an hour. Files of
+    safetensors do not name their process, and may belong to another program, so they are not returned.
     """
-    return [path for path in temporaries(folder, name) if _is_abandoned(path)]
+    return [path for path in temporaries(folder) if _is_abandoned(path)]
 
 
-def remove_abandoned(folder: Path, name: str = "") -> None:
-    """Remove what `abandoned` returns."""
-    remove_files(abandoned(folder, name))
+@cache
+def remove_abandoned(folder: Path) -> None:
+    """Remove what `abandoned` returns, once per process, because the scan of a large folder is slow."""
+    remove_files(abandoned(folder))
 
 
 def _is_abandoned(temporary: Path) -> bool:
     named = _TEMPORARY.fullmatch(temporary.name)
+    if not named or not named["pid"]:
+        return False
     try:
-        if named and named["machine"] == _machine():
+        if named["machine"] == _machine():
             os.kill(int(named["pid"]), 0)
         with TemporaryFile(dir=temporary.parent) as probe:
             now = os.fstat(probe.fileno()).st_mtime  # by the clock of the file system, which machines share
@@ -207,7 +206,10 @@ def file_lock(path: Path, timeout: float = -1) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
-        where = "flock works on NFS 4, on GPFS, and on Lustre with `-o flock`"
-        raise WriteError(path, f"locking failed: {error.strerror or error}; {where}") from error
+        raise WriteError(
+            path,
+            f"locking failed: {error.strerror or error}; flock works on NFS 4, on GPFS, and on Lustre with "
+            "`-o flock`",
+        ) from error
     with lock:
         yield True

@@ -114,8 +114,11 @@ class Columns:
         """
         self.require(old_of.values())
         names = {name: name for name in self.codes if name not in old_of.values()} | dict(old_of)
-        distinct = {new: self.distinct[old] for new, old in names.items()}
-        return replace(self, distinct=distinct, codes={new: self.codes[old] for new, old in names.items()})
+        return replace(
+            self,
+            distinct={new: self.distinct[old] for new, old in names.items()},
+            codes={new: self.codes[old] for new, old in names.items()},
+        )
 
     def cell(self, name: str, index: int) -> Any:
         """Return one cell, unconverted."""
@@ -125,19 +128,23 @@ class Columns:
         """Return an error for the rows at `indices` (from 0); `message` describes the first row."""
         return row_error(self.path, np.unique(self.rows[np.atleast_1d(indices)]), message)
 
-    def refuse(self, bad: np.ndarray, message: str) -> None:
-        """Raise DataError for the rows of the mask `bad`, (N,), if there are any."""
+    def refuse(self, bad: np.ndarray, message: str | Callable[[int], str]) -> None:
+        """Raise DataError for the rows of the mask `bad`, (N,), if there are any.
+
+        message: The message, or a function of the index of the first row that returns it.
+        """
         rows = np.flatnonzero(bad)
         if rows.size:
-            raise self.error(rows, message)
+            raise self.error(rows, message if isinstance(message, str) else message(rows[0]))
 
     def require(self, names: Iterable[str]) -> None:
         """Raise DataError for the first missing column, with a suggestion."""
         for name in names:
             if name not in self.codes:
-                hint = suggest(name, self.codes)
-                known = shown(", ".join(self.codes), 1000)
-                raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
+                raise DataError(
+                    f"{self.path}: no column '{name}'.{suggest(name, self.codes)} "
+                    f"Columns: {shown(', '.join(self.codes), 1000)}"
+                )
 
     def coded(self, name: str, convert: Callable[[str], str] = str, fill: str | None = None) -> Coded:
         """Return a column as dictionary-encoded texts, converted by `convert`.

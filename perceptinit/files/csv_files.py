@@ -135,8 +135,9 @@ def _number_rows(path: Path, table: Any, wrong: Sequence[Any], has_header: bool)
     if ragged:
         first_row = "the header" if has_header else "the first row"
         row, numbers = ragged[0], np.array([row.number for row in ragged])
-        message = f"{row.actual_columns} cells, but {first_row} has {row.expected_columns}"
-        raise row_error(path, numbers, message)
+        raise row_error(
+            path, numbers, f"{row.actual_columns} cells, but {first_row} has {row.expected_columns}"
+        )
     first = 2 if has_header else 1
     rows = np.arange(first, first + table.num_rows + len(wrong))
     rows = rows[~np.isin(rows, [row.number for row in wrong])]  # the other invalid rows are blank
@@ -165,5 +166,7 @@ def check_columns(path: object, names: Sequence[str], wanted: Sequence[str]) -> 
     for name in wanted:
         if names.count(name) != 1:
             how = "more than one" if name in names else "no"
-            found = f"{how} column '{name}'. Columns: {', '.join(names) or 'none'}"
-            raise DataError(f"{path}: {found}. Set the key or option of this column")
+            raise DataError(
+                f"{path}: {how} column '{name}'. Columns: {', '.join(names) or 'none'}. Set the key or "
+                "option of this column"
+            )

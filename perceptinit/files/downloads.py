@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from perceptinit.errors import DataError, RemoteError, UsageError, WriteError
 from perceptinit.files.archives import SPARE_BYTES, NoRoomError, unpack
 from perceptinit.files.atomic import atomic_path, file_lock, remove_files, write_json
+from perceptinit.files.cache import DOWNLOADS
 from perceptinit.files.reading import file_sha256, read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.store import RemoteReader, stat
@@ -28,7 +29,6 @@ Progress = Callable[[str, int, int | None], None]
 UNPACKED_TIMES = 2
 ARCHIVE_TIMES = 20
 SMALL_BYTES = 64 << 20  # always accepted, because text compresses well
-RECORD = "downloads.json"
 # number of unpacked files to record per archive; later calls check that they still exist
 SAMPLE_FILES = 100
 LOCK = ".downloads.lock"
@@ -121,7 +121,7 @@ def _fetch_missing(
         for download, job in jobs:
             try:
                 record[download.path] = job.result()
-                write_json(folder / RECORD, dict(sorted(record.items())))
+                write_json(folder / DOWNLOADS, dict(sorted(record.items())))
             except (DataError, WriteError) as error:
                 failures.append(str(error))
     if failures:
@@ -272,8 +272,7 @@ def _is_done(download: Download, folder: Path, record: dict[str, _Line]) -> bool
 
 def _read_record(folder: Path) -> dict[str, _Line]:
     """Return the entries of `downloads.json` by path; DataError if the file is invalid."""
-    path = folder / RECORD
+    path = folder / DOWNLOADS
     if not path.exists():
         return {}
-    hint = ". Delete it to fetch the files again"
-    return read_json(path, dict[str, _Line], "a record of downloads", hint)
+    return read_json(path, dict[str, _Line], "a record of downloads", ". Delete it to fetch the files again")

@@ -4,6 +4,7 @@ With damaged files, scipy's reader can crash, or allocate as much memory as a he
 """
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -95,10 +96,6 @@ def send(path: str, result: str) -> None:
 
 
 def _limit_memory() -> None:
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = MAX_BYTES if hard == resource.RLIM_INFINITY else min(MAX_BYTES, hard)
     resource.setrlimit(resource.RLIMIT_AS, (most, hard))
@@ -126,5 +123,4 @@ def _kind_of(value: Any) -> str:
         return "an object"
     if value.dtype.names:
         return "a struct"
-    kinds = {"O": "a cell array", "U": "text", "c": "complex"}
-    return kinds.get(value.dtype.kind, "")
+    return {"O": "a cell array", "U": "text", "c": "complex"}.get(value.dtype.kind, "")

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+import numpy as np
+
 from perceptinit.configs import find_misfit
-from perceptinit.errors import DataError, shown
+from perceptinit.errors import DataError, reading, shown
 
 T = TypeVar("T")
 # JSON files contain settings or counts
@@ -50,6 +52,40 @@ def require_file(path: Path, hint: str = "") -> None:
         raise DataError(f"{shown(path)}: no such file{hint}") from None
     except OSError as error:
         raise DataError(f"{shown(path)}: {error.strerror}") from error
+
+
+def file_names(folder: Path) -> list[str]:
+    """Return the names of the files in a folder, sorted; empty if the folder does not exist.
+
+    Raises:
+        DataError: If permissions do not allow reading the folder.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if e.is_file(follow_symlinks=False) or Path(e).is_file())
+    except PermissionError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError):  # missing folder or invalid name
+        return []
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Return the array in a .npy file, memory-mapped; DataError for other files, such as pickles."""
+    require_file(path)
+    # numpy's header parsers raise many types; a header that states a larger size than the file is rejected
+    with reading(f"{path}: not a readable .npy file of numbers", Exception):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):  # numpy detects the format by content
+        array.close()
+        raise DataError(f"{path}: an .npz archive named .npy. Save a single array with numpy.save")
+    return array
+
+
+def read_text(path: Path) -> str:
+    """Return the content of a UTF-8 text file, without a byte-order mark; DataError if it cannot be read."""
+    require_file(path)
+    with reading(f"{path}: cannot be read as UTF-8 text", OSError, UnicodeDecodeError):
+        return read_bytes(path).decode("utf-8-sig")
 
 
 def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:

@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -81,20 +82,18 @@ def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     """Return the metadata and the memory-mapped arrays of a safetensors file."""
     with safe_open(path, framework="numpy") as file:  # verifies that the arrays fill the file
         metadata = file.metadata() or {}
-        slices = {name: file.get_slice(name) for name in file.offset_keys()}
-    shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
-    types = {name: _dtype(part.get_dtype()) for name, part in slices.items()}
-    sizes = {name: types[name].itemsize * int(np.prod(shapes[name])) for name in slices}
     with path.open("rb") as file:
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     if hasattr(mmap, "MADV_WILLNEED"):  # the checksum reads the entire file, which is faster in large pieces
         pages.madvise(mmap.MADV_WILLNEED)
-    mapped = np.frombuffer(pages, np.uint8)
-    start = len(mapped) - sum(sizes.values())
+    # the file begins with the length of its header, JSON that states types, shapes and places
+    first = 8 + int.from_bytes(pages[:8], "little")
     arrays = {}
-    for name, size in sizes.items():
-        arrays[name] = mapped[start : start + size].view(types[name]).reshape(shapes[name])
-        start += size
+    for name, about in json.loads(pages[8:first]).items():
+        if name != "__metadata__":
+            start = first + about["data_offsets"][0]
+            flat = np.frombuffer(pages, _dtype(about["dtype"]), prod(about["shape"]), start)
+            arrays[name] = flat.reshape(about["shape"])
     return metadata, arrays
 
 

@@ -76,7 +76,8 @@ def _read_xlsx(path: Path) -> Columns:
         raise MissingPackageError(
             f"{path}: .xlsx requires openpyxl. Run pip install 'perceptinit[xlsx]', or save it as CSV UTF-8"
         ) from error
-    try:
+    # openpyxl's parsers raise many exception types
+    with reading(f"{path}: not a readable .xlsx file", Exception):
         data = read_bytes(path)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_XLSX_BYTES:
@@ -86,10 +87,6 @@ def _read_xlsx(path: Path) -> Columns:
         width = len(rows[0]) if rows else 0
         text = to_csv(row + [""] * (width - len(row)) for row in rows)
         return _encode(path, *read_csv(path, ",", content=io.BytesIO(text)))
-    except DataError:
-        raise
-    except Exception as error:  # openpyxl's parsers raise many exception types
-        raise DataError(f"{path}: not a readable .xlsx file ({shown(error)})") from error
 
 
 def _sheet_rows(path: Path, sheet: Any) -> Iterator[list[str]]:
@@ -119,20 +116,20 @@ def _cell_text(cell: Any) -> str:
 
 def _read_json(path: Path) -> Columns:
     """Return the records (objects) of a JSON file, in one list or one per line."""
-    try:
+    with reading(f"{path}: not a readable JSON file", OSError, ValueError):
         data = read_bytes(path)
         try:
             records = _flatten(parse_json(data))
         except ValueError:
             lines = (line for line in data.splitlines() if line.strip())
             records = [record for line in lines for record in _flatten(parse_json(line))]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable JSON file ({shown(error)})") from error
     if not records or not all(isinstance(record, dict) for record in records):
         raise DataError(f'{path}: not a list of records, such as [{{"COLUMN": "cell", ...}}, ...]')
     if len(records) == 1 and all(isinstance(value, dict) for value in records[0].values()):
-        found = f"one object with the keys {shown(', '.join(records[0]))}, not a list of records"
-        raise DataError(f'{path}: {found}. Export CSV, or records such as [{{"anchor": "a.png", ...}}, ...]')
+        raise DataError(
+            f"{path}: one object with the keys {shown(', '.join(records[0]))}, not a list of records. "
+            'Export CSV, or records such as [{"anchor": "a.png", ...}, ...]'
+        )
     names = list(dict.fromkeys(name for record in records for name in record))
     cells = {name: [_json_cell(record.get(name)) for record in records] for name in names}
     return Columns.of(path, cells, np.arange(1, len(records) + 1))
@@ -152,15 +149,14 @@ def _read_parquet(path: Path) -> Columns:
     import pyarrow
     from pyarrow import parquet
 
-    try:
+    # text that is not UTF-8, dates outside of Python's range, sizes beyond memory, ...
+    unreadable = (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+    with reading(f"{path}: not a readable Parquet file", *unreadable):
         schema = parquet.read_schema(path)
         texts = [field.name for field in schema if pyarrow.types.is_string(field.type)]
         # texts stay in the dictionary of the file, which takes a third of the time and memory
         table = parquet.read_table(path, read_dictionary=texts).unify_dictionaries()
         return _encode(path, table, np.arange(2, table.num_rows + 2))
-    # text that is not UTF-8, dates outside of Python's range, sizes beyond memory, ...
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({shown(error)})") from error
 
 
 def _encode(path: Path, table: Any, rows: np.ndarray) -> Columns:

@@ -81,8 +81,7 @@ class ImageStore:
         self._fit = fit
         self._ctx = ctx
         self._num_threads = num_threads
-        fields = [("pixels", "u1", (3, size, size)), ("crc", "<u4"), ("stamp", "u1", 32)]
-        self._row = np.dtype(fields)
+        self._row = np.dtype([("pixels", "u1", (3, size, size)), ("crc", "<u4"), ("stamp", "u1", 32)])
 
     def open(self, stimuli: Stimuli, used: np.ndarray) -> StoredImages:
         """Return the images of the stimuli with indices `used`, decoding missing and damaged rows.
@@ -154,9 +153,9 @@ class ImageStore:
 
             def fill_one(index: int, stamp: np.ndarray) -> None:
                 row = np.zeros((), self._row)
-                source = stimuli.images[index]
-                key = stimuli.ids[index]
-                row["pixels"] = load_square(source, key, self._size, self._fit, stimuli.background)
+                row["pixels"] = load_square(
+                    stimuli.images[index], stimuli.ids[index], self._size, self._fit, stimuli.background
+                )
                 row["stamp"] = stamp
                 row["crc"] = _checksum(row)
                 with lock:

@@ -283,8 +283,7 @@ def ceiling(counts: np.ndarray, weighting: Weighting = "votes") -> Bounds | None
 def two_afc_ceiling(triplets: Triplets, weighting: Weighting = "votes") -> Bounds | None:
     """Return the ceiling of 2AFC, from the votes for the two candidates; see `ceiling`."""
     for_second = np.rint(triplets.p_second.astype(np.float64) * triplets.num_votes)
-    counts = np.stack([triplets.num_votes - for_second, for_second], axis=1)
-    return ceiling(counts, weighting)
+    return ceiling(np.stack([triplets.num_votes - for_second, for_second], axis=1), weighting)
 
 
 def pair_agreement(triplets: Triplets) -> float | None:

@@ -55,8 +55,10 @@ def find_leaks(triplets: dict[Split, Triplets], split_by: str | None = None) -> 
             yield f"leak: {len(shared):,} groups are in both '{a}' and '{b}'"
         common = [] if split_by == "person" else _find_common_questions(triplets[a], triplets[b])
         if common:
-            first = " / ".join(common[0])
-            yield f"leak: {len(common):,} questions are in both '{a}' and '{b}', such as {first}"
+            yield (
+                f"leak: {len(common):,} questions are in both '{a}' and '{b}', such as "
+                f"{' / '.join(common[0])}"
+            )
 
 
 def find_shared_anchors(triplets: dict[Split, Triplets]) -> Iterator[str]:

@@ -201,13 +201,10 @@ def _check_splits(judgments: Any, triplets: Splits) -> Iterator[Finding]:
 
 
 def _check_leaks(judgments: Any, triplets: Splits) -> Iterator[Finding]:
-    """Yield leaks between splits. Users cannot change the splits of a published set."""
+    """Yield leaks and images in several splits. Users cannot change the splits of a published set."""
     is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
     split_by = getattr(getattr(judgments, "config", None), "split_by", None)
     yield from _as_findings("warning" if is_published else "error", checks.find_leaks(triplets, split_by))
-
-
-def _check_shared_images(judgments: Any, triplets: Splits) -> Iterator[Finding]:
     yield from _as_findings("warning", checks.find_shared_anchors(triplets))
     yield from _as_findings("note", checks.find_shared_images(triplets))
 
@@ -247,7 +244,6 @@ def _as_findings(severity: Severity, messages: Iterable[str]) -> Iterator[Findin
 CHECKS: tuple[Check, ...] = (
     _check_splits,
     _check_leaks,
-    _check_shared_images,
     _check_own_table,
     _check_component,
     _check_files,
@@ -282,9 +278,11 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
     if used:
         report.add("note", describe_images(readable, sources[used[0]][1]))
     if problems:
-        some = list_some(problems)
-        unreadable = f"{len(problems):,} of {len(found):,} images cannot be read: {some}"
-        report.add("error", [f"{unreadable}. Replace or exclude them"])
+        message = (
+            f"{len(problems):,} of {len(found):,} images cannot be read: {list_some(problems)}. "
+            "Replace or exclude them"
+        )
+        report.add("error", [message])
         return
     held_out = [split for split in report.triplets if split != "train"]
     scored = {split: report.triplets[split] for split in held_out or report.triplets}

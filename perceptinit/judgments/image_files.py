@@ -1,7 +1,6 @@
 """Image files named in tables: file names, patterns and missing files."""
 
 # N rows, R roles, M images
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, list_some, reading
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
-from perceptinit.files.reading import require_file
+from perceptinit.files.reading import file_names, require_file
 from perceptinit.registry import nearest
 from perceptinit.types import WHITE, Color, ImageSource, Stimuli
 
@@ -79,8 +78,8 @@ def read_images(
         cells = np.argwhere(np.isin(images.index, [images.names.index(name) for name in missing]).T)
         row, role = cells[0]
         name = images.names[images.index[role, row]]
-        problem = describe_missing(folder, name, missing)
-        errors.append(columns.error(cells[:, 0], f"{roles[role]} '{name}': {problem}"))
+        message = f"{roles[role]} '{name}': {describe_missing(folder, name, missing)}"
+        errors.append(columns.error(cells[:, 0], message))
     raise_all(errors)
     return images
 
@@ -173,21 +172,6 @@ def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
     )
 
 
-def file_names(folder: Path) -> list[str]:
-    """Return the names of the files in a folder, sorted; empty if the folder does not exist.
-
-    Raises:
-        DataError: If permissions do not allow reading the folder.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_file(follow_symlinks=False) or Path(e).is_file())
-    except PermissionError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
-    except (OSError, ValueError):  # missing folder or invalid name
-        return []
-
-
 def stimuli_in(folder: Path, names: Sequence[str], background: Color = WHITE) -> Stimuli:
     """Return the images with these names in a folder as stimuli."""
     return Stimuli(tuple(names), [folder / name for name in names], background=background)
@@ -201,7 +185,7 @@ def read_labelled_parquet(
     from pyarrow import parquet
 
     require_file(path)
-    what = f"{path}: cannot read columns {image_column} and {label_column}"
-    with reading(what, pyarrow.ArrowException, OSError, KeyError):
+    unreadable = (pyarrow.ArrowException, OSError, KeyError)
+    with reading(f"{path}: cannot read columns {image_column} and {label_column}", *unreadable):
         table = parquet.read_table(path, columns=[image_column, label_column])
         return table.column(image_column).to_pylist(), table.column(label_column).to_pylist()

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 from perceptinit.configs import NEUTRAL
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import DataError, list_some, problems_of
 from perceptinit.files.csv_files import read_csv
-from perceptinit.files.reading import require_file
+from perceptinit.files.reading import file_names, require_file
 from perceptinit.files.remote.addresses import is_remote, remote_file
 from perceptinit.files.remote.copies import local_file, local_folder
 from perceptinit.types import Pair
-
-_NUM_SAID = 5
 
 
 class CsvTable:
@@ -32,9 +30,9 @@ class CsvTable:
     def __init__(self, path: Path, columns: Sequence[str], separator: str = ",") -> None:
         self.path = path
         self.columns = tuple(columns)
-        table, self._rows = read_csv(path, separator, self.columns)
+        table, self.rows = read_csv(path, separator, self.columns)
         self._table = table.combine_chunks()
-        self.num_rows = len(self._rows)
+        self.num_rows = len(self.rows)
         self.block_sizes = [self.num_rows]
 
     def row(self, index: int) -> tuple[str, ...]:
@@ -47,7 +45,7 @@ class CsvTable:
 
     def where(self, index: int) -> str:
         """Return the name of a row for messages, numbered as in a spreadsheet: the header is row 1."""
-        return f"{self.path.name} row {self._rows[index]}"
+        return f"{self.path.name} row {self.rows[index]}"
 
 
 @dataclass(eq=False)
@@ -114,16 +112,15 @@ class CsvPairs:
             yield from unreadable or [f"{self._path}: no rows below the header"]
             return
         images = self._table.column(self.config.image_column)
-        names = cache(_names_in)  # one listing per folder, not one look-up per image
+        # one listing per folder, not one look-up per image
+        names = cache(lambda folder: frozenset(file_names(folder)))
         paths = [self.root / image for image in images]
         absent = [i for i, p in enumerate(paths) if not images[i] or p.name not in names(p.parent)]
-        for i in absent[:_NUM_SAID]:
-            what = f"no image {paths[i]}" if images[i] else f"'{self.config.image_column}' is empty"
-            yield f"{self._table.where(i)}: {what}"
-        if len(absent) > _NUM_SAID:
+        if absent:
+            rows = list_some([f"row {self._table.rows[i]} ({images[i] or 'empty'})" for i in absent])
             yield (
-                f"{self._path}: {len(absent)} of {len(images)} images do not exist; "
-                f"only the first {_NUM_SAID} are listed"
+                f"{self._path}: {len(absent)} of {len(images)} images of the column "
+                f"'{self.config.image_column}' are missing in {self.root}: {rows}"
             )
 
     @cached_property
@@ -133,12 +130,5 @@ class CsvPairs:
     @cached_property
     def _table(self) -> CsvTable:
         require_file(self._path)
-        columns = (self.config.image_column, self.config.text_column)
-        return CsvTable(self._path, columns, self.config.separator)
-
-
-def _names_in(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(path.name for path in folder.iterdir())
-    except (OSError, ValueError):  # no folder, or an invalid name
-        return frozenset()
+        config = self.config
+        return CsvTable(self._path, (config.image_column, config.text_column), config.separator)

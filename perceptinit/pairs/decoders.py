@@ -113,13 +113,17 @@ class DecoderProcesses:
     def _start(self, jobs: Connection) -> tuple[Process, Connection]:
         results, sending = Pipe()
         passed = (jobs.fileno(), sending.fileno(), self._memory)
-        path = os.pathsep.join(filter(None, sys.path))
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "perceptinit.pairs.decoders", *map(str, passed)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=passed,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "OMP_NUM_THREADS": "1",
+                "CUDA_VISIBLE_DEVICES": "",
+            },
             start_new_session=True,  # Ctrl-C must not reach it: the parent still needs batches
         )
         sending.close()

@@ -123,8 +123,7 @@ def draw_system(num_maps: int, sigma: float, rng: np.random.Generator) -> np.nda
     else:
         raise DataError(f"no {num_maps} maps with sigma = {sigma:g} were found. {ADVICE}")
     left = _rotations(num_maps, rng)
-    right = _rotations(num_maps, rng)
-    maps = left * values[:, None, :] @ right
+    maps = left * values[:, None, :] @ _rotations(num_maps, rng)
     return np.concatenate([maps, rng.uniform(-1, 1, (num_maps, 2, 1))], axis=2)
 
 
@@ -163,8 +162,7 @@ def render(points: np.ndarray, size: int) -> np.ndarray:
 def _fill(points: np.ndarray, side: int) -> np.ndarray:
     """Return which pixels have a point, bool (side, side)."""
     low = points.min(axis=0)
-    high = points.max(axis=0)
-    spread = np.maximum(high - low, 1e-9)
+    spread = np.maximum(points.max(axis=0) - low, 1e-9)
     places = ((points - low) / spread * (1 - 2 * MARGIN) + MARGIN) * side
     columns, rows = places.astype(np.int64).clip(0, side - 1).T
     filled = np.zeros((side, side), dtype=bool)

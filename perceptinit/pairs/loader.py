@@ -162,9 +162,12 @@ class PairLoader:
 
     def _draw_order(self, epoch: int) -> EpochOrder:
         pairs = self.pairs
-        rng = self.ctx.rng("order", epoch)
         return epoch_order(
-            pairs.num_pairs, pairs.block_sizes, self.shuffle_blocks, rng, self.samples_per_epoch
+            pairs.num_pairs,
+            pairs.block_sizes,
+            self.shuffle_blocks,
+            self.ctx.rng("order", epoch),
+            self.samples_per_epoch,
         )
 
     def _fill(self, images: Iterable[np.ndarray], epoch: int, indices: Sequence[int]) -> Chunk:
@@ -176,8 +179,7 @@ class PairLoader:
         if all(isinstance(pair.text, str) for pair in pairs):
             tokens = self.tokenize([str(pair.text) for pair in pairs])
         else:
-            rows = [trim_ids(np.asarray(pair.text), self.context_length) for pair in pairs]
-            tokens = stack_ids(rows)
+            tokens = stack_ids([trim_ids(np.asarray(pair.text), self.context_length) for pair in pairs])
         return Chunk(tokens.numpy(), [pair.key for pair in pairs], unusable)
 
     def _usable_pair(self, views: np.ndarray, epoch: int, index: int, unusable: list[Unusable]) -> Pair:

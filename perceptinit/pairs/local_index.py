@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from perceptinit.errors import DataError, WriteError
-from perceptinit.files.atomic import file_lock, remove_abandoned, remove_files
+from perceptinit.files.atomic import file_lock, remove_files
 from perceptinit.files.cache import tar_index_folder
 from perceptinit.pairs.shard_index import INDEX, MTIME, ShardIndex, read_index, scan, write_index
 from perceptinit.pairs.tar_file import TarFile, open_tar
@@ -162,8 +162,7 @@ class _KeptIndex:
         return {path: shards[path.name] for path in whole}
 
     def sweep(self) -> None:
-        """Remove index files whose shards have all changed or disappeared, and abandoned temporary files."""
-        remove_abandoned(tar_index_folder())
+        """Remove index files whose shards have all changed or disappeared."""
         for file, shards in self._open().items():
             stamps = ((s.num_bytes, s.version) == _stamp(self._folder / s.name) for s in shards.values())
             if not any(stamps):

@@ -91,8 +91,7 @@ class _Windows:
         self.stops = np.cumsum([sizes[window].sum() for window in self._windows])
         self._rng = rng
         self._states = [rng.bit_generator.state]
-        is_long = self.stops[-1] > ONE_GENERATOR
-        self._key = int(rng.integers(1 << 63)) if is_long else None
+        self._key = int(rng.integers(1 << 63)) if self.stops[-1] > ONE_GENERATOR else None
         self._window = lru_cache(maxsize=2)(self._draw)  # a batch can span two windows
 
     def __getitem__(self, places: slice) -> np.ndarray:
@@ -144,8 +143,7 @@ class _Drawn:
 
 def spans(stops: np.ndarray, start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield the non-empty part of each window between two positions."""
-    borders = [start, *stops[(start < stops) & (stops < stop)].tolist(), stop]
-    yield from pairwise(borders)
+    yield from pairwise([start, *stops[(start < stops) & (stops < stop)].tolist(), stop])
 
 
 def _smallest_type(num_pairs: int) -> type[np.unsignedinteger]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.reading import read_bytes, require_file
+from perceptinit.files.reading import read_text, require_file
 from perceptinit.images.background import transparent_share
 from perceptinit.images.decoding import decode_with_alpha
 from perceptinit.pairs.csv_pairs import CsvTable
@@ -127,14 +127,15 @@ def _open_folder(path: Path, classnames: Sequence[str]) -> Source:
     images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise DataError(f"{path}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    captions = {p.with_suffix("") for p in files if p.suffix == ".txt"}
-    has_texts = any(p.with_suffix("") in captions for p in images)
+    captions = {p for p in files if p.suffix == ".txt"}
+    has_texts = any(p.with_suffix(".txt") in captions for p in images)
 
     def where(index: int) -> str:
         return str(images[index].relative_to(path))
 
     def record(index: int) -> Record:
-        text = _read_caption(images[index].with_suffix(".txt")) if has_texts else ""
+        caption = images[index].with_suffix(".txt")
+        text = read_text(caption).strip() if caption in captions else ""
         return where(index), images[index], text
 
     folders = None if has_texts else [_class_of(image.relative_to(path)) for image in images]
@@ -155,15 +156,6 @@ def _class_of(image: Path) -> str:
             f"{image}: not in a class folder and without a caption ({image.stem}.txt). Add one of them"
         )
     return folder
-
-
-def _read_caption(path: Path) -> str:
-    try:
-        return read_bytes(path).decode("utf-8").strip()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: caption cannot be read ({error})") from error
 
 
 def _fingerprint(paths: Sequence[Path], root: Path, how: str = "") -> str:

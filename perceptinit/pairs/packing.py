@@ -240,8 +240,7 @@ def _prepare_sample(source: Source, settings: PackSettings, row: int) -> dict[st
         label = int(source.classes.labels[row])
         sample["cls"] = str(label).encode()
         if settings.templates and not (source.has_texts or settings.test_set):
-            template = settings.templates[row % len(settings.templates)]
-            text = template.format(c=source.classes.names[label])
+            text = settings.templates[row % len(settings.templates)].format(c=source.classes.names[label])
     if text:
         sample["txt"] = text.encode()
     return sample

@@ -105,7 +105,11 @@ class ParquetTable:
         for file in self._files:
             check_columns(file.place, file.names, (*self.columns, *others))
         pieces = [piece for file in self._files for piece in file.pieces]
-        self.reader = PieceReader(pieces, _open_piece, cache_gb) if pieces else None  # None: local files
+        self.reader = (
+            PieceReader(pieces, lambda _, path: pq.ParquetFile(path, memory_map=True), cache_gb)
+            if pieces
+            else None  # local files
+        )
         self._groups = [(f, g) for f in self._files for g in range(len(f.row_groups))]
         self.block_sizes = [num_rows for file in self._files for num_rows in file.row_groups]
         self._stops = np.cumsum(self.block_sizes, dtype=np.int64)
@@ -133,8 +137,7 @@ class ParquetTable:
         """Return the name of a row for messages: the file and its row, counted from 0."""
         number = int(np.searchsorted(self._file_stops, index, side="right"))
         file = self._files[number]
-        row = index - int(self._file_stops[number]) + sum(file.row_groups)
-        return f"{file.place.name} row {row}"
+        return f"{file.place.name} row {index - int(self._file_stops[number]) + sum(file.row_groups)}"
 
     def _read_row_group(self, block: int) -> list[pa.ChunkedArray]:
         file, group = self._groups[block]
@@ -152,10 +155,6 @@ class ParquetTable:
         piece = self.reader.pieces[block]
         ahead = self.reader.get(piece)
         return _open_now(piece) if ahead is None else nullcontext(ahead)
-
-
-def _open_piece(piece: Piece, path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, memory_map=True)
 
 
 def _open_now(footer: Piece) -> pq.ParquetFile:

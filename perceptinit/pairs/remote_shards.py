@@ -117,8 +117,9 @@ class RemoteShards:
 
     def fetch_whole(self, piece: Piece) -> Opened:
         """Fetch and open an entire shard that was not planned."""
-        advice = f", and its index lacks sample positions. Raise cache_gb, or run {_COMMAND}"
-        with self.reader.cache.holding(piece, advice) as path:
+        with self.reader.cache.holding(
+            piece, f", and its index lacks sample positions. Raise cache_gb, or run {_COMMAND}"
+        ) as path:
             return self._open(piece, path)
 
     def _open(self, piece: Piece, path: Path) -> Opened:
@@ -143,8 +144,7 @@ class RemoteShards:
             return read_index(local_file(self._index))
         for name in (INDEX, WIDS_INDEX):
             try:
-                copies = local_files(folder, {name: stat(folder / name)})
-                return read_index(copies / name)
+                return read_index(local_files(folder, {name: stat(folder / name)}) / name)
             except AbsentError:
                 continue
         raise DataError(f"{folder}: no index ({INDEX} or {WIDS_INDEX}) next to the shards. Run {_COMMAND}")

@@ -87,8 +87,7 @@ class ShardIndex:
         members = slice(first, rest[0] if rest else None)
         codes, offsets, sizes = (self.columns[name][members].tolist() for name in _OF_MEMBERS)
         places = [(offset * BLOCK_BYTES, size) for offset, size in zip(offsets, sizes, strict=True)]
-        start = int(self.columns["starts"][number]) * BLOCK_BYTES
-        return start, dict(zip(codes, places, strict=True))
+        return int(self.columns["starts"][number]) * BLOCK_BYTES, dict(zip(codes, places, strict=True))
 
 
 def scan(tar: TarFile, version: str = "") -> ShardIndex:
@@ -122,8 +121,9 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
             starts.append(member.start // BLOCK_BYTES)
             firsts.append(len(members))
         elif code in codes:
-            what = f"sample '{stem}' has two .{extension.lower()} members (byte {member.start})"
-            raise DataError(f"{tar.path}: {what}")
+            raise DataError(
+                f"{tar.path}: sample '{stem}' has two .{extension.lower()} members (byte {member.start})"
+            )
         codes.append(code)
         members.append(code)
         offsets.append(member.offset // BLOCK_BYTES)

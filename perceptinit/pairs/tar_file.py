@@ -89,8 +89,9 @@ class TarFile:
                 for begin in range(position, self.num_bytes, 1 << 20):  # padding, usually 10 KiB
                     chunk = self.read(begin, min(self.num_bytes - begin, 1 << 20))
                     if chunk.count(0) != len(chunk):
-                        what = "data after the end of the archive (two tars in one file?)"
-                        raise self.error(position, what)
+                        raise self.error(
+                            position, "data after the end of the archive (two tars in one file?)"
+                        )
                 return
             num_bytes = self._content_bytes(header, position)
             offset = position + BLOCK_BYTES
@@ -116,8 +117,7 @@ class TarFile:
         """Return the key of the sample whose first header is at `start`: `00012.tar/000123`."""
         header = self.read(start, BLOCK_BYTES)
         self._content_bytes(header, start)
-        is_plain = header[156] in _REGULAR
-        name = _name(header) if is_plain else next(self.members(start)).name
+        name = _name(header) if header[156] in _REGULAR else next(self.members(start)).name
         sample, _ = load_splitter()(name)
         return f"{self.path.name}/{sample or name}"
 

@@ -23,22 +23,22 @@ def check_length(pair: Pair) -> None:
         )
 
 
-def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) -> list[str]:
-    """Return the captions in a text member of a sample.
+def read_pair(sample: tuple[str, bytes, bytes], member: str, names: str | Sequence[str]) -> Pair:
+    """Return the pair of a sample with its captions.
 
     Args:
-        data: The member.
-        key: Name of the sample, for messages.
-        member: Extension of the member, for messages.
+        sample: Key, image and text member.
+        member: Extension of the text member, for messages.
         names: JSON keys of captions; empty: the member is the caption.
 
     Raises:
         DataError: If the member is not UTF-8, or a key is missing or its value is not text.
     """
+    key, image, data = sample
     with reading(f"{key}: the caption is not UTF-8", UnicodeDecodeError):
         text = data.decode("utf-8")
     if not names:
-        return [text]
+        return Pair(key, image, text)
     captions = []
     for name in [names] if isinstance(names, str) else names:
         try:
@@ -48,7 +48,7 @@ def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) 
         if not isinstance(value, str):
             raise DataError(f"{key}: '{name}' is {shown(repr(value))}, not a caption")
         captions.append(value)
-    return captions
+    return Pair(key, image, captions[0], tuple(captions[1:]))
 
 
 def find_empty(pairs: Pairs) -> Iterator[str]:

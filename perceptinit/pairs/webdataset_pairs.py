@@ -20,7 +20,7 @@ from perceptinit.pairs.remote_shards import RemoteShards
 from perceptinit.pairs.shard_index import Members, ShardIndex
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
-from perceptinit.pairs.texts import captions_in
+from perceptinit.pairs.texts import read_pair
 from perceptinit.protocols import BlockUse, Reached
 from perceptinit.types import DataNeed, Pair
 
@@ -106,9 +106,7 @@ class WebdatasetPairs:
         Raises:
             DataError: If the shard or the caption cannot be read.
         """
-        key, image, caption = self._samples.sample(index)
-        first, *others = captions_in(caption, key, self.config.text_member, self.config.text_key)
-        return Pair(key, image, first, tuple(others))
+        return read_pair(self._samples.sample(index), self.config.text_member, self.config.text_key)
 
     def preflight(self) -> Iterator[str]:
         """Yield a problem for shards that are missing, truncated, miscounted or without complete samples."""

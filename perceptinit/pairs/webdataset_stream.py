@@ -9,7 +9,7 @@ from perceptinit.configs import NEUTRAL, PositiveInt
 from perceptinit.errors import DataError, RemoteError, problems_of, without_credentials
 from perceptinit.pairs.parquet_table import HeldBlocks
 from perceptinit.pairs.paths import expand_braces
-from perceptinit.pairs.texts import captions_in
+from perceptinit.pairs.texts import read_pair
 from perceptinit.types import Pair
 
 PROMISES = (
@@ -68,9 +68,7 @@ class WebdatasetStreamPairs:
     def pair(self, index: int) -> Pair:
         """Return pair `index`, with key `shard/stem`; RemoteError if its shard is incomplete."""
         shard, place = divmod(index, self.config.samples_per_shard)
-        key, image, caption = self._shards[shard][place]
-        first, *others = captions_in(caption, key, self.config.text_member, self.config.text_key)
-        return Pair(key, image, first, tuple(others))
+        return read_pair(self._shards[shard][place], self.config.text_member, self.config.text_key)
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the shard names. No shard is read, because that executes a command."""

@@ -224,8 +224,9 @@ def render_set(
     first = settings.num_images * ("test", "train", "val").index(split)
     numbers = range(first, first + settings.num_images)
     factors = [draw_factors(settings.seed, "test-set", i) for i in numbers]
-    names = (settings.seed, "test-set", first)
-    images = Pictures(names, len(factors), settings.image_size, factors.__getitem__)
+    images = Pictures(
+        (settings.seed, "test-set", first), len(factors), settings.image_size, factors.__getitem__
+    )
     keys = [f"synthetic-test/{i:05d}" for i in numbers]
     if not is_retrieval:
         labels = np.array([label_of(each) for each in factors], dtype=np.int64)

@@ -47,8 +47,7 @@ class LabelledImages:
     def pair(self, index: int) -> Pair:
         """Return image `index` with the name of its class."""
         found = self._set
-        text = found.classnames[found.labels[index]]
-        return Pair(found.keys[index], found.images[index], text)
+        return Pair(found.keys[index], found.images[index], found.classnames[found.labels[index]])
 
     def read_classes(self) -> Classes:
         """Return class names and labels.
@@ -70,9 +69,10 @@ class LabelledImages:
         found = read_zero_shot_set(path, split=split if has_shards(path, split) else SPLIT)
         if found.is_multilabel:
             raise DataError(f"{path}: images have several labels, but training requires one")
-        counts = np.bincount(found.labels, minlength=len(found.classnames))
-        empty = np.flatnonzero(counts == 0)
+        empty = np.setdiff1d(np.arange(len(found.classnames)), found.labels)
         if empty.size:
-            name = found.classnames[empty[0]]
-            raise DataError(f"{path}: class '{name}' is empty ({empty.size} in total). Fill or remove it")
+            raise DataError(
+                f"{path}: class '{found.classnames[empty[0]]}' is empty ({empty.size} in total). Fill or "
+                "remove it"
+            )
         return found

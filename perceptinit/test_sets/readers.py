@@ -10,7 +10,7 @@ import numpy as np
 
 from perceptinit.configs import find_misfit
 from perceptinit.errors import DataError, reading, shown
-from perceptinit.files.reading import read_bytes, read_json, require_file
+from perceptinit.files.reading import read_json, read_text, require_file
 from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
@@ -56,8 +56,10 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
     if has_shards(path, split):
         return _read_shards(path, name, split)
     if split != SPLIT:
-        found = f"{path} has no folder '{split}' in the clip-benchmark layout"
-        raise DataError(f"test set '{name}': {found}, and class folders support only the split '{SPLIT}'")
+        raise DataError(
+            f"test set '{name}': {path} has no folder '{split}' in the clip-benchmark layout, and class "
+            f"folders support only the split '{SPLIT}'"
+        )
     return _read_class_folders(path, name)
 
 
@@ -248,9 +250,7 @@ def read_class_prompts(path: Path) -> dict[str, Texts]:
 
 def read_lines(path: Path, keep_empty: bool = False) -> Texts:
     """Return the stripped non-empty lines of a text file; `keep_empty` removes only trailing empty lines."""
-    require_file(path)
-    with reading(f"{path}: cannot be read as UTF-8 text", OSError, UnicodeDecodeError):
-        lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]
+    lines = [line.strip() for line in read_text(path).splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     return tuple(line for line in lines if keep_empty or line)

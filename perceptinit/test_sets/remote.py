@@ -49,8 +49,9 @@ def fetch_remote(address: str, split: str) -> Path:
         if not folder.is_web:
             if not dict(_stat_existing(folder, [CLASSNAMES])):
                 return local_folder(folder.url)
-            what = f"{folder}: incomplete test set ({CLASSNAMES} without {counter})"
-            raise AbsentError(f"{what}. Upload the missing files") from None
+            raise AbsentError(
+                f"{folder}: incomplete test set ({CLASSNAMES} without {counter}). Upload the missing files"
+            ) from None
         raise AbsentError(
             f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders can be read "
             "from local disks, buckets and hubs, but not from web servers. "
@@ -131,8 +132,7 @@ def fetch_set(
     except DataError as error:  # sets with single labels do not have this file
         if is_retrieval or "no such file" not in str(error):
             raise
-    count = num_shards(folder / SPLIT / COUNTER)
-    shards = [download(f"{SPLIT}/{i}.tar") for i in range(count)]
+    shards = [download(f"{SPLIT}/{i}.tar") for i in range(num_shards(folder / SPLIT / COUNTER))]
     fetch_all(shards, folder, num_workers=num_workers, progress=progress)
 
 
@@ -167,5 +167,10 @@ def fetch_known(known: SuiteSet, root: Path, num_workers: int = 4, progress: Pro
         DataError: If a file cannot be fetched.
     """
     folder = root / known.key.replace("/", "-")
-    is_retrieval = known.kind == "retrieval"
-    fetch_set(known.hub, folder, is_retrieval=is_retrieval, num_workers=num_workers, progress=progress)
+    fetch_set(
+        known.hub,
+        folder,
+        is_retrieval=known.kind == "retrieval",
+        num_workers=num_workers,
+        progress=progress,
+    )

@@ -185,8 +185,10 @@ class ZeroShotSet:
             raise DataError(f"{where}: labels for {width} classes, but there are {count} class names")
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= count))
         if not self.is_multilabel and bad.size:
-            label = f"sample {self.keys[bad[0]]}: label {self.labels[bad[0]]}"
-            raise DataError(f"{where}, {label}, but there are {count} class names")
+            raise DataError(
+                f"{where}, sample {self.keys[bad[0]]}: label {self.labels[bad[0]]}, but there are {count} "
+                "class names"
+            )
         if self.class_prompts:
             lacking = [name for name in self.classnames if not self.class_prompts.get(name)]
             if lacking:
@@ -199,9 +201,12 @@ class ZeroShotSet:
         if rows.all():
             return self
         kept = np.flatnonzero(rows)
-        images = choose(self.images, kept)
-        keys = choose(self.keys, kept)
-        return replace(self, images=images, keys=keys, labels=self.labels[rows])
+        return replace(
+            self,
+            images=choose(self.images, kept),
+            keys=choose(self.keys, kept),
+            labels=self.labels[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -227,8 +232,10 @@ class RetrievalSet:
             raise DataError(f"test set '{self.name}': no images or no captions")
         without = np.setdiff1d(np.arange(len(self.images)), self.owners)
         if without.size:
-            sample = f"test set '{self.name}', sample {self.keys[without[0]]}"
-            raise DataError(f"{sample}: no caption ({without.size} such images)")
+            raise DataError(
+                f"test set '{self.name}', sample {self.keys[without[0]]}: no caption ({without.size} such "
+                "images)"
+            )
 
     def only(self, rows: np.ndarray) -> RetrievalSet:
         """Return the subset of images in the mask `rows`, bool (N,), with their captions."""

@@ -212,10 +212,15 @@ class Triplets:
         return [self.stimuli.ids[i] for i in self.used]
 
 
-def raise_first(bad: np.ndarray | np.bool_, what: str, row: str = "triplet") -> None:
-    """Raise DataError that names the first true row of the mask `bad`, if there is one."""
+def raise_first(bad: np.ndarray | np.bool_, what: str | Callable[[int], str], row: str = "triplet") -> None:
+    """Raise DataError that names the first true row of the mask `bad`, if there is one.
+
+    what: The problem, or a function of the first row that returns it.
+    """
     if bad.any():
-        raise DataError(f"{row} {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
+        first = int(np.argmax(bad))
+        problem = what if isinstance(what, str) else what(first)
+        raise DataError(f"{row} {first}: {problem} ({int(bad.sum())} such rows)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import WriteError
-from perceptinit.files.atomic import file_lock, remove_abandoned, write_file
+from perceptinit.files.atomic import file_lock, write_file
 from perceptinit.files.cache import cache_folder, key_of
 from perceptinit.world.factors import ImageFactors, draw_factors
 from perceptinit.world.render import render
@@ -96,7 +96,6 @@ def keep_rows(
                 rows = _hash_rows(compute())
                 file = io.BytesIO()
                 np.save(file, rows)
-                remove_abandoned(path.parent)
                 write_file(path, file.getvalue())
             return rows
     except (OSError, WriteError):  # a cache that cannot be written does not change the rows

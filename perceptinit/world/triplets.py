@@ -1,7 +1,7 @@
 """Triplets of simulated objects and the votes of observers on them."""
 
 # N triplets with three images each
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -45,36 +45,39 @@ def _relate(candidate: ImageFactors, anchor: ImageFactors, rng: np.random.Genera
     return replace(candidate, thing=thing, scene=anchor.scene if scene else candidate.scene)
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """Observers who vote on triplets, `min_votes` to `max_votes` of them on each."""
+def keep_votes(
+    seed: int, split: str, count: int, num_observers: int, bounds: tuple[int, int], image_size: int
+) -> np.ndarray:
+    """Return the votes for the second image and all votes on each triplet, int64 (2, N).
 
-    seed: int
-    num_observers: int
-    min_votes: int
-    max_votes: int
+    They are computed once a machine and kept with the pictures of this size.
 
-    def answers(self, split: str, count: int, image_size: int) -> np.ndarray:
-        """Return the votes for the second image and all votes on each triplet, int64 (2, N).
+    Args:
+        seed: Seed of the triplets and the observers.
+        split: The split.
+        count: Number of triplets, N.
+        num_observers: Number of observers.
+        bounds: Smallest and largest number of observers who vote on a triplet.
+        image_size: Height and width of the pictures.
+    """
+    rows = keep_rows(
+        ("votes", seed, num_observers, *bounds, split),
+        image_size,
+        (count, 16),
+        lambda: map(np.ndarray.tobytes, _vote(seed, split, count, num_observers, bounds)),
+    )
+    return np.ascontiguousarray(rows[:, HASH_BYTES:]).view(np.int64).T
 
-        They are computed once a machine and kept with the pictures of this size.
-        """
-        names = ("votes", self.seed, self.num_observers, self.min_votes, self.max_votes, split)
-        rows = keep_rows(
-            names, image_size, (count, 16), lambda: map(np.ndarray.tobytes, self._ask(split, count))
-        )
-        return np.ascontiguousarray(rows[:, HASH_BYTES:]).view(np.int64).T
 
-    def _ask(self, split: str, count: int) -> np.ndarray:
-        """Return the votes of a random sample of observers for each triplet, int64 (N, 2)."""
-        observers = Observers.draw(self.num_observers, generator(self.seed, "judgments", "observers"))
-        triplets = [draw_triplet(self.seed, split, index) for index in range(count)]
-        anchors, firsts, seconds = ([each.thing for each in role] for role in zip(*triplets, strict=True))
-        to_first = differences(anchors, firsts)
-        to_second = differences(anchors, seconds)
-        # one generator per triplet, so that its votes do not depend on the size of the split
-        rngs = [generator(self.seed, "judgments", split, index, "votes") for index in range(count)]
-        bounds = self.min_votes, self.max_votes
-        num_votes = [int(rng.integers(*bounds, endpoint=True)) for rng in rngs]
-        votes = map(observers.ask, to_first, to_second, num_votes, rngs)
-        return np.column_stack([list(votes), num_votes]).astype(np.int64)
+def _vote(seed: int, split: str, count: int, num_observers: int, bounds: tuple[int, int]) -> np.ndarray:
+    """Return the votes of a random sample of observers for each triplet, int64 (N, 2)."""
+    observers = Observers.draw(num_observers, generator(seed, "judgments", "observers"))
+    triplets = [draw_triplet(seed, split, index) for index in range(count)]
+    anchors, firsts, seconds = ([each.thing for each in role] for role in zip(*triplets, strict=True))
+    to_first = differences(anchors, firsts)
+    to_second = differences(anchors, seconds)
+    # one generator per triplet, so that its votes do not depend on the size of the split
+    rngs = [generator(seed, "judgments", split, index, "votes") for index in range(count)]
+    num_votes = [int(rng.integers(*bounds, endpoint=True)) for rng in rngs]
+    votes = map(observers.ask, to_first, to_second, num_votes, rngs)
+    return np.column_stack([list(votes), num_votes]).astype(np.int64)

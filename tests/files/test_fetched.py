@@ -9,6 +9,7 @@ import pytest
 from helpers.object_store import Fault, ObjectStore
 
 from perceptinit.errors import AbsentError, RemoteError
+from perceptinit.files import atomic
 from perceptinit.files.cache import kept_files
 from perceptinit.files.remote import copies, fetched, network, transfer
 from perceptinit.files.remote.addresses import RemoteFile
@@ -156,9 +157,8 @@ def test_a_piece_is_resumed_after_a_kill(bucket, file, tmp_path):
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    (
-        part.parent / "..a.tar.part.json.1-0123abcd.tmp"
-    ).touch()  # left by a kill during the write of the state file
+    # left by a kill during the write of the state file
+    (part.parent / f"..a.tar.part.json.{process.pid}-{atomic._machine()}0123abcd.tmp").touch()
     bucket.sent.clear()
     bucket.bytes_per_second = 0
     path, _ = FetchedCache(10**6, tmp_path / "shards").hold(piece)

@@ -22,6 +22,7 @@ from pathlib import Path
 import safetensors.torch
 
 from perceptinit.files import checkpoints
+from perceptinit.files.atomic import remove_abandoned
 
 # audit hooks of Python: event, and the position of its path argument
 _EVENTS = {
@@ -77,6 +78,7 @@ def states(folder, function, *args, at_least=1):
         if content in seen:
             continue
         if len(seen) % _STRIDE == 0:
+            remove_abandoned.cache_clear()  # as in a new process
             yield state.name, state
         seen.add(content)
     assert len(seen) >= at_least

@@ -14,6 +14,7 @@ from torch import nn
 
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError
+from perceptinit.files.atomic import remove_abandoned
 from perceptinit.images import decoding as images_module, store as store_module
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.images.store import ImageStore, StoreUnusableError, folder_name
@@ -275,6 +276,7 @@ def test_temporary_files_of_killed_processes_are_removed(root, stimuli):
     old.touch()
     young.touch()
     os.utime(old, (0, 0))
+    remove_abandoned.cache_clear()  # as in another process
     opened(root, stimuli)
     assert young.exists()
     assert not old.exists()

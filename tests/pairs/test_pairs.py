@@ -456,8 +456,7 @@ def test_csv_supports_tabs_and_a_separate_image_folder(tmp_path):
 def test_missing_csv_images_are_reported_by_row(tmp_path):
     path = write_csv(tmp_path / "t.csv", "image,caption\na.jpg,x\nb.jpg,y\n,z\n", ["a.jpg"])
     assert list(csv_pairs(path).preflight()) == [
-        f"t.csv row 3: no image {tmp_path / 'b.jpg'}",
-        "t.csv row 4: 'image' is empty",
+        f"{path}: 2 of 3 images of the column 'image' are missing in {tmp_path}: row 3 (b.jpg), row 4 (empty)"
     ]
 
 

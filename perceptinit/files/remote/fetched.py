@@ -217,10 +217,10 @@ class FetchedCache:
             used = self._used()
             free = shutil.disk_usage(self.folder).free - SPARE_BYTES
             if room > used + free and room <= self.max_bytes:
-                needed = f"No space left on device: {room / 1e6:,.1f} MB are needed"
-                left = f"{max(0, free) / 1e6:,.1f} MB are free"
                 raise WriteError(
-                    self.folder, f"{needed}, and {left} beyond a reserve of {SPARE_BYTES >> 20} MB"
+                    self.folder,
+                    f"No space left on device: {room / 1e6:,.1f} MB are needed, and "
+                    f"{max(0, free) / 1e6:,.1f} MB are free beyond a reserve of {SPARE_BYTES >> 20} MB",
                 )
             excess = used + room - min(self.max_bytes, used + free)
             if excess > 0 and not self._remove(excess, at_least=excess):

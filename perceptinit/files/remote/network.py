@@ -84,8 +84,9 @@ def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) ->
     if start and validator:
         headers["If-Range"] = validator
     is_head = stop == 0
-    method = "HEAD" if is_head else "GET"
-    request = urllib.request.Request(_without_user(file.url), headers=headers, method=method)
+    request = urllib.request.Request(
+        _without_user(file.url), headers=headers, method="HEAD" if is_head else "GET"
+    )
     if authorization := _authorization(file):  # not sent to redirects
         request.add_unredirected_header("Authorization", authorization)
     try:
@@ -176,8 +177,9 @@ def find_unreachable(addresses: Iterable[str]) -> dict[str, str]:
     reasons = dict.fromkeys(addresses, f"no response within {REACH_SECONDS:g} s")
 
     def reach(address: str) -> None:
-        headers = {"User-Agent": "perceptinit"}
-        request = urllib.request.Request(_without_user(address), headers=headers, method="HEAD")
+        request = urllib.request.Request(
+            _without_user(address), headers={"User-Agent": "perceptinit"}, method="HEAD"
+        )
         try:
             with suppress(urllib.error.HTTPError):  # a server that refuses the request responds
                 _opener.open(request, timeout=REACH_SECONDS).close()

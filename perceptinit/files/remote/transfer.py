@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, RemoteError, writing
 from perceptinit.files.archives import check_room
-from perceptinit.files.atomic import remove_files, temporaries, write_json
+from perceptinit.files.atomic import remove_files, write_json
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.network import Answer, Stat, open_answer
@@ -96,13 +96,12 @@ class Part:
         """Move the file to `path`."""
         with writing(self.path):
             self._place.replace(self.path)
-        self._remove_note()
+        remove_files([self._note])
 
     def discard(self) -> None:
         """Remove the received bytes."""
         self._reset()
-        remove_files([self._place])
-        self._remove_note()
+        remove_files([self._place, self._note])
 
     def _reset(self) -> None:
         self.num_bytes = 0
@@ -193,15 +192,16 @@ class Part:
             self.crc32 = found
             self._validator = note["validator"]
 
-    def _remove_note(self) -> None:
-        """Remove the note and its temporary files."""
-        remove_files([self._note, *temporaries(self.path.parent, self._note.name)])
-
     def _write_note(self) -> None:
         if self.num_bytes:
-            self._noted, url = self.num_bytes, str(self._file)
-            numbers = {"num_bytes": self.num_bytes, "crc32": self.crc32}
-            write_json(self._note, {"url": url, "validator": self._validator, **numbers})
+            self._noted = self.num_bytes
+            note = _Note(
+                url=str(self._file),
+                validator=self._validator,
+                num_bytes=self.num_bytes,
+                crc32=self.crc32,
+            )
+            write_json(self._note, note)
 
 
 def part_bytes(path: Path) -> int:

@@ -25,7 +25,7 @@ from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
 from perceptinit.world.pictures import Pictures
-from perceptinit.world.triplets import ROLES, Crowd, draw_role
+from perceptinit.world.triplets import ROLES, draw_role, keep_votes
 
 
 @dataclass(eq=False)
@@ -91,8 +91,9 @@ def _draw_split(c: SyntheticJudgments.Config, split: Split) -> Triplets:
     # splits share no anchors, so group ids are offset to be unique across splits
     count = counts[split]
     first_group = sum(list(counts.values())[: SPLITS.index(split)])
-    crowd = Crowd(c.seed, c.num_observers, c.min_votes, c.max_votes)
-    num_second, num_votes = crowd.answers(split, count, c.image_size)
+    num_second, num_votes = keep_votes(
+        c.seed, split, count, c.num_observers, (c.min_votes, c.max_votes), c.image_size
+    )
     ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
     images = Pictures((c.seed, "judgments", split), len(ids), c.image_size, partial(draw_role, c.seed, split))
     anchor = np.arange(count) * len(ROLES)
@@ -160,10 +161,8 @@ class ClassTriplets(DerivedAnswers):
             )
         is_second = rng.random(len(rows)) < 0.5
         anchor, same, other = rows.T
-        first = np.where(is_second, other, same)
-        second = np.where(is_second, same, other)
-        p_second = is_second.astype(np.float32)
-        return Triplets.build(stimuli, anchor, first, second, p_second, unit="image")
+        first, second = np.where(is_second, [other, same], [same, other])
+        return Triplets.build(stimuli, anchor, first, second, is_second.astype(np.float32), unit="image")
 
     @cached_property
     def _labelled(self) -> tuple[Stimuli, np.ndarray]:

@@ -70,8 +70,7 @@ def draw_pairs(
     noise = 1e-9 * np.abs(distances[usable]).max()
     wide = np.flatnonzero((gap >= min_gap * (1 - 1e-9)) & (gap > noise))[:count]
     is_swapped = rng.random(len(wide)) < 0.5
-    first = np.where(is_swapped, a[wide], b[wide])
-    second = np.where(is_swapped, b[wide], a[wide])
+    first, second = np.where(is_swapped, [a[wide], b[wide]], [b[wide], a[wide]])
     return usable[first], usable[second]
 
 
@@ -112,9 +111,9 @@ def draw_triplets(
         rows.append([column[is_voted] for column in columns])
     drawn, first, second, p_second, votes = map(np.concatenate, zip(*rows, strict=True))
     if not len(drawn):
-        where = f"judgments {draw.source}"
         raise DataError(
-            f"{where}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}. Lower it"
+            f"judgments {draw.source}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}. "
+            "Lower it"
         )
     unit: Unit = "anchor" if members is None else "image"
     return Triplets.build(stimuli, drawn, first, second, p_second, votes, unit=unit)

@@ -60,8 +60,10 @@ class OddOneOut:
         group = triple_codes(table, len(stimuli)) if group is None else np.asarray(group, dtype=np.int64)
         counts = as_votes(votes).reshape(-1, 3)
         if not len(table) == len(counts) == len(group):
-            lengths = f"{len(table)} images, {len(counts)} votes, {len(group)} groups"
-            raise DataError(f"odd-one-out columns differ in length: {lengths}")
+            raise DataError(
+                f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, "
+                f"{len(group)} groups"
+            )
         row = "odd-one-out judgment"
         raise_first(((table < 0) | (table >= len(stimuli))).any(axis=1), "image index out of range", row)
         is_repeated = (np.diff(np.sort(table, axis=1)) == 0).any(axis=1)
@@ -88,8 +90,9 @@ class OddOneOut:
         columns = list(map(np.concatenate, zip(*parts, strict=True)))
         order = np.argsort(columns[-1], kind="stable")
         anchor, first, second, p_second, num_votes, row = (column[order] for column in columns)
-        group = self.group[row]
-        return Triplets.build(self.stimuli, anchor, first, second, p_second, num_votes, group, self.unit)
+        return Triplets.build(
+            self.stimuli, anchor, first, second, p_second, num_votes, self.group[row], self.unit
+        )
 
     def _anchor(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Return anchor, first, second, p_second, num_votes and row of the triplets anchored at a column."""

@@ -169,10 +169,9 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
     try:
         return np.apply_along_axis(squareform, -1, np.asarray(vectors, dtype=np.float64))
     except ValueError as error:
-        length = np.shape(vectors)[-1]
         raise DataError(
-            f"{source}: {length} cells do not form an upper triangle of a matrix. Save a square "
-            "matrix, or its upper triangle row by row"
+            f"{source}: {np.shape(vectors)[-1]} cells do not form an upper triangle of a matrix. Save a "
+            "square matrix, or its upper triangle row by row"
         ) from error
 
 

@@ -181,16 +181,15 @@ def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.nda
     """
     splits = columns.coded("split", _check_split)
     before = find_first_rows(groups.codes)
-    rows = np.flatnonzero(splits.codes != splits.codes[before])
     numbers = number_splits(splits.distinct)[splits.codes]
-    if rows.size:
-        row = rows[0]
-        first = before[rows[0]]
-        raise columns.error(
-            rows,
-            f"{role} '{groups.distinct[groups.codes[row]]}' is in split '{SPLITS[numbers[row]]}' here and in "
-            f"'{SPLITS[numbers[first]]}' in row {columns.rows[first]}. Assign it to one split{hint}",
-        )
+    columns.refuse(
+        numbers != numbers[before],
+        lambda row: (
+            f"{role} '{groups.distinct[groups.codes[row]]}' is in split '{SPLITS[numbers[row]]}' here "
+            f"and in '{SPLITS[numbers[before[row]]]}' in row {columns.rows[before[row]]}. "
+            f"Assign it to one split{hint}"
+        ),
+    )
     return numbers
 
 

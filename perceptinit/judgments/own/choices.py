@@ -119,11 +119,13 @@ def _read_odd(columns: Columns, rows: ImageRows, to_file: Callable[[str], str]) 
 
     odd = np.array(columns.coded(ODD, convert).texts(), dtype=object)
     votes = (np.array(rows.names, dtype=object)[rows.index] == odd).T.astype(np.int64)
-    strange = np.flatnonzero(votes.sum(axis=1) == 0)
-    if strange.size:
-        row = ", ".join(rows.names[i] for i in rows.index[:, strange[0]])
-        cell = columns.cell(ODD, strange[0])
-        raise columns.error(strange, f"odd '{cell}' is none of the three images ({row})")
+    columns.refuse(
+        votes.sum(axis=1) == 0,
+        lambda row: (
+            f"odd '{columns.cell(ODD, row)}' is none of the three images "
+            f"({', '.join(rows.names[i] for i in rows.index[:, row])})"
+        ),
+    )
     return votes
 
 

@@ -129,8 +129,9 @@ def _files_of_urls(columns: Columns, names: Sequence[str]) -> dict[str, str]:
         except ValueError:  # invalid brackets: not a URL
             continue
         if url_of.setdefault(file, url) != url:
-            both = f"'{url_of[file]}' and '{url}'"
-            raise DataError(f"{columns.path}: {both} have the same file name '{file}'. Rename one")
+            raise DataError(
+                f"{columns.path}: '{url_of[file]}' and '{url}' have the same file name '{file}'. Rename one"
+            )
     return files
 
 

@@ -152,8 +152,9 @@ class MatrixSet(ABC):
         require_images(folder)
         if missing := missing_files(folder, names):
             row = list(names).index(missing[0])
-            problem = describe_missing(folder, missing[0], missing)
-            raise DataError(f"{source}: name {row + 1}, '{missing[0]}': {problem}")
+            raise DataError(
+                f"{source}: name {row + 1}, '{missing[0]}': {describe_missing(folder, missing[0], missing)}"
+            )
         return stimuli_in(folder, names, colour_of(self.config.background))
 
     def _members(self, split: MeasuredSplit) -> list[int]:
@@ -163,11 +164,11 @@ class MatrixSet(ABC):
             return list(range(len(ids)))
         members = np.flatnonzero(split_names(ids, self.config, "rdm") == split).tolist()
         if len(members) < 3:
-            found = (
-                f"{len(members)} of {len(ids)} images are in split '{split}', but a triplet requires three"
-            )
             remedy = "Lower val_share or test_share" if split == "train" else f"Raise {split}_share"
-            raise (DataError if members else EmptySplitError)(f"{self.name}: {found}. {remedy}")
+            raise (DataError if members else EmptySplitError)(
+                f"{self.name}: {len(members)} of {len(ids)} images are in split '{split}', but a triplet "
+                f"requires three. {remedy}"
+            )
         return members
 
 

@@ -109,8 +109,10 @@ class OwnTable(ABC):
         except DataError as error:
             if not is_square_csv(path):
                 raise
-            advice = f'use = "rdm" and its kind ({path},use=rdm,kind=dissimilarity)'
-            raise DataError(f"{path}: a square matrix, not a table. To read it, set {advice}") from error
+            raise DataError(
+                f'{path}: a square matrix, not a table. To read it, set use = "rdm" and its kind '
+                f"({path},use=rdm,kind=dissimilarity)"
+            ) from error
 
     @property
     def splits(self) -> np.ndarray:
@@ -129,8 +131,10 @@ class OwnTable(ABC):
             counts = ", ".join(f"{(splits == code).sum()} {name}" for code, name in enumerate(SPLITS))
             problem = f"no judgments in split '{split}' (there are {counts})"
             if num_lost := (splits == NO_SPLIT).sum():
-                advice = 'Add images, or set it to "anchor" or "row"'
-                problem += f'. split_by = "image" skips {num_lost} judgments. {advice}'
+                problem += (
+                    f'. split_by = "image" skips {num_lost} judgments. Add images, or set it to "anchor" or '
+                    '"row"'
+                )
             raise EmptySplitError(f"{self.config.path}: {problem}")
         return self.rows.judgments.select(rows)
 
@@ -193,8 +197,10 @@ class OwnTable(ABC):
         by = self.config.split_by
         for name in ("split", "group"):
             if by and name in columns:
-                both = f"column '{name}' and split_by = \"{by}\""
-                raise DataError(f"{columns.path}: {both} both define the splits. Remove one")
+                raise DataError(
+                    f"{columns.path}: column '{name}' and split_by = \"{by}\" both define the splits. "
+                    "Remove one"
+                )
         if "split" in columns:
             return RowSplits(read_splits(columns, group, role, hint), group, unit)
         if by == "image":

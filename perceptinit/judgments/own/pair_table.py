@@ -41,8 +41,10 @@ def read_pairs(columns: Columns, value: str) -> PairMatrices:
     num = len(images.names)
     shape = (max(1, len(people.distinct)), num, num)
     if np.prod(shape, dtype=np.float64) > MAX_CELLS:
-        advice = "Without the column 'subject', mean values are read"
-        raise DataError(f"{columns.path}: matrices of shape {shape} exceed {MAX_CELLS:,} cells. {advice}")
+        raise DataError(
+            f"{columns.path}: matrices of shape {shape} exceed {MAX_CELLS:,} cells. Without the column "
+            "'subject', mean values are read"
+        )
     counts = np.zeros(shape)
     sums = np.zeros(shape)
     for a, b in ((first, second), (second, first)):

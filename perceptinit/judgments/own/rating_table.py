@@ -50,12 +50,13 @@ class Ratings(DrawnFromTable):
         images = self.read_images(columns, ("reference", "image"))
         reference, image = images.index.astype(np.int64)
         before = find_first_rows(image)
-        again = np.flatnonzero(before != np.arange(len(before)))
-        if again.size:
-            name = images.names[image[again[0]]]
-            row = columns.rows[before[again[0]]]
-            advice = "Use one row per image, with the mean rating and num_ratings"
-            raise columns.error(again, f"image '{name}' is already rated in row {row}. {advice}")
+        columns.refuse(
+            before != np.arange(len(before)),
+            lambda row: (
+                f"image '{images.names[image[row]]}' is already rated in row "
+                f"{columns.rows[before[row]]}. Use one row per image, with the mean rating and num_ratings"
+            ),
+        )
         sign = 1 if self.config.higher_is_better else -1
         closeness = sign * columns.numbers("rating", low=-np.inf)
         has_counts = "num_ratings" in columns
@@ -66,5 +67,4 @@ class Ratings(DrawnFromTable):
     def draw(self, judgments: RatedPairs) -> Triplets:
         """Sample triplets of two images that were rated against the same reference."""
         c = self.config
-        draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
-        return judgments.triplets(draw, c.votes)
+        return judgments.triplets(TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed), c.votes)

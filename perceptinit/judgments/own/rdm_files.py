@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.errors import DataError, UsageError, reading, shown
+from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.columns import is_number, plain_number
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.mat_files import MatValue, read_mat
-from perceptinit.files.reading import read_bytes, require_file
+from perceptinit.files.reading import read_bytes, read_npy, read_text, require_file
 from perceptinit.files.tables import TABLE_SUFFIXES
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.registry import companion_of, unknown
@@ -74,11 +74,8 @@ def read_names(path: Path) -> list[str]:
     Raises:
         DataError: If the file is missing, is not UTF-8 text, or names an image twice.
     """
-    require_file(path)
-    with reading(f"{path}: not a UTF-8 text file of names", OSError, UnicodeDecodeError):
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
     line_of: dict[str, int] = {}
-    for line, text in enumerate(lines, start=1):
+    for line, text in enumerate(read_text(path).splitlines(), start=1):
         if (name := text.strip()) and line_of.setdefault(name, line) != line:
             raise DataError(f"{path}, line {line}: image '{shown(name)}' is named twice")
     return list(line_of)
@@ -93,22 +90,16 @@ def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
     array = np.squeeze(array) if array.ndim == 2 and 1 in array.shape else array
     is_square = array.ndim in (2, 3) and array.shape[-2] == array.shape[-1]
     if not is_square and array.ndim not in (1, 2):
-        expected = "(images, images), (subjects, images, images) or upper triangles"
-        raise DataError(f"{source}: shape {array.shape}, expected {expected}")
+        raise DataError(
+            f"{source}: shape {array.shape}, expected (images, images), (subjects, images, images) or upper "
+            "triangles"
+        )
     matrices = array.astype(np.float64) if is_square else square(array, source)
     return matrices.reshape(-1, *matrices.shape[-2:])
 
 
 def _read_npy(path: Path, key: str | None) -> Matrices:
-    try:
-        # memory-mapped: a header that states a larger size than the file is rejected without allocation
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # numpy's header parsers raise many types
-        raise DataError(f"{path}: not a readable .npy file of numbers ({shown(error)})") from error
-    if not isinstance(array, np.ndarray):  # numpy detects the format by content
-        array.close()
-        raise DataError(f"{path}: an .npz archive named .npy. Save a single array with numpy.save")
-    return _as_matrices(array, str(path)), None
+    return _as_matrices(read_npy(path), str(path)), None
 
 
 def _read_mat(path: Path, key: str | None) -> Matrices:
@@ -150,8 +141,10 @@ def _read_csv(path: Path, key: str | None) -> Matrices:
         row_names = {n: row.pop(0) for n, row in rows.items()}
         for place, (n, name) in enumerate(row_names.items(), start=1):
             if names is not None and name != names[place]:
-                both = f"named '{shown(name)}', but column {place} is named '{shown(names[place])}'"
-                raise DataError(f"{path}, row {n}: {both}. Rows and columns must be in the same order")
+                raise DataError(
+                    f"{path}, row {n}: named '{shown(name)}', but column {place} is named "
+                    f"'{shown(names[place])}'. Rows and columns must be in the same order"
+                )
         names = list(row_names.values())
     matrix = np.empty((len(rows), len(rows)))
     for place, (n, row) in enumerate(rows.items()):

@@ -164,8 +164,9 @@ class Table(OwnTable):
         subjects = columns.coded("subject")
         for subject in wanted:
             if subject not in subjects.distinct:
-                hint = suggest(subject, subjects.distinct)
-                raise DataError(f"{columns.path}: no rows of subject '{subject}'.{hint}")
+                raise DataError(
+                    f"{columns.path}: no rows of subject '{subject}'.{suggest(subject, subjects.distinct)}"
+                )
         return np.isin(subjects.distinct, wanted)[subjects.codes]
 
     @cached_property
@@ -232,9 +233,10 @@ def find_form(columns: Columns) -> tuple[str, ...]:
 
 def _explain_missing(columns: Columns) -> str:
     if any(is_number(name) or name.lower().endswith(tuple(IMAGE_SUFFIXES)) for name in columns.names):
-        found = ", ".join(columns.names)
-        advice = f"Insert a row of names above it, or name its columns: columns={','.join(ANSWER)}"
-        return f"the first row looks like data: {found}. {advice}"
+        return (
+            f"the first row looks like data: {', '.join(columns.names)}. Insert a row of names above it, or "
+            f"name its columns: columns={','.join(ANSWER)}"
+        )
     form = min(FORMS, key=lambda form: len(set(form) - columns.names))
     missing = next(name for name in form if name not in columns)
     hint = suggest(missing, columns.names - set(form))
@@ -282,11 +284,15 @@ def _read_choices(columns: Columns, has_neither: bool) -> tuple[np.ndarray, np.n
     number = {name: i for i, name in enumerate(named.names)}
     is_second = (choice == second) | (choice == number.get("second", -1))
     is_vote = is_second | (choice == first) | (choice == number.get("first", -1))
-    strange = np.flatnonzero(~is_vote)
-    if strange.size and not has_neither:
-        a, b, c = (columns.cell(name, strange[0]) for name in CHOICE[1:])
-        problem = f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates"
-        raise columns.error(strange, f"{problem}. {EXCLUDE_NEITHER}")
+    if not has_neither:
+        columns.refuse(
+            ~is_vote,
+            lambda row: (
+                f"choice '{columns.cell('choice', row)}' is neither first "
+                f"'{columns.cell('first', row)}' nor second '{columns.cell('second', row)}': a judgment has "
+                f"two candidates. {EXCLUDE_NEITHER}"
+            ),
+        )
     return is_second.astype(np.float64), is_vote.astype(np.int32)
 
 

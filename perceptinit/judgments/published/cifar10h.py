@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from perceptinit.configs import NEUTRAL, NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError, problems_of, reading
+from perceptinit.errors import DataError, problems_of
 from perceptinit.files.downloads import Download
+from perceptinit.files.reading import read_npy
 from perceptinit.judgments.forms.drawing import DerivedAnswers, TripletDraw, Votes, draw_triplets
 from perceptinit.judgments.forms.splits import Conventions, split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
@@ -115,10 +116,11 @@ class Cifar10H(DerivedAnswers):
         images_path = root / self.config.images
         for path in (counts_path, images_path):
             if not path.is_file():
-                get = f"perceptinit data download cifar10h --out {root}"
-                raise DataError(f'root = "{root}": {path.name} not found. Download it with: {get}')
-        with reading(f"{counts_path}: not a readable .npy file of numbers", ValueError):
-            counts = np.load(counts_path, allow_pickle=False)
+                raise DataError(
+                    f'root = "{root}": {path.name} not found. Download it with: perceptinit data download '
+                    f"cifar10h --out {root}"
+                )
+        counts = np.array(read_npy(counts_path))
         images, labels = _read_photographs(images_path)
         if counts.shape != (len(images), len(CLASSES)):
             raise DataError(f'root = "{root}": counts of shape {counts.shape} for {len(images)} images')
@@ -128,8 +130,7 @@ class Cifar10H(DerivedAnswers):
                 f'root = "{root}": label counts and images are in different orders: the '
                 f"majority label is the official one for {agreement:.1%} of the images"
             )
-        ids = tuple(f"test-{i:05d}" for i in range(len(images)))
-        return counts, Stimuli(ids, images)
+        return counts, Stimuli(tuple(f"test-{i:05d}" for i in range(len(images))), images)
 
 
 def _read_photographs(path: Path) -> tuple[list[ImageSource], np.ndarray]:

@@ -12,9 +12,8 @@ import numpy as np
 from perceptinit.configs import NEUTRAL, NonNegativeInt, Share
 from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
-from perceptinit.files.reading import read_json
+from perceptinit.files.reading import file_names, read_json
 from perceptinit.judgments.forms.splits import Conventions, assign_splits
-from perceptinit.judgments.image_files import file_names
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets, raise_first
 
@@ -113,12 +112,14 @@ class Materials:
     def _stimuli(self) -> Stimuli:
         """All images, shared by all splits, so that pixels are decoded once."""
         root = self.config.root
-        folder = self.config.root / IMAGES
+        folder = root / IMAGES
         names = [name for name in file_names(folder) if name.endswith(".jpg")]
         # image indices refer to this list, so a missing or additional file would shift them
         if len(names) != NUM_IMAGES:
-            found = f"{len(names)} .jpg images in {IMAGES}, expected {NUM_IMAGES}"
-            raise DataError(f'root = "{root}": {found}. Download them with: {SOURCE}')
+            raise DataError(
+                f'root = "{root}": {len(names)} .jpg images in {IMAGES}, expected {NUM_IMAGES}. '
+                f"Download them with: {SOURCE}"
+            )
         return Stimuli(tuple(names), [folder / name for name in names])
 
     def _read(self, part: str) -> Triplets:
@@ -140,8 +141,7 @@ class Materials:
         raise_first(num_votes == 0, "no votes", row)
         rng = generator(self.config.side_seed, "judgments", "materials", part, "sides")
         is_swapped = rng.random(len(answers)) < 0.5
-        first = np.where(is_swapped, answers[:, 2], answers[:, 1])
-        second = np.where(is_swapped, answers[:, 1], answers[:, 2])
+        first, second = np.where(is_swapped, answers.T[[2, 1]], answers.T[[1, 2]])
         p_second = np.where(is_swapped, votes[:, 0], votes[:, 1]) / num_votes
         query = np.sort(answers, axis=1) @ np.array([NUM_IMAGES**2, NUM_IMAGES, 1])
         return Triplets.build(self._stimuli, answers[:, 0], first, second, p_second, num_votes, query)

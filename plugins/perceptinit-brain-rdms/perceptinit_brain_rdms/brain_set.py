@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from perceptinit.companion import TripletDraw, draw_triplets, read_names, reading, square
+from perceptinit.companion import TripletDraw, draw_triplets, read_names, read_npy, square
 from perceptinit.plugin import (
     NEUTRAL,
     Conventions,
@@ -79,9 +79,8 @@ class BrainSet(MatrixSet):
 
     @property
     def card(self) -> DataCard:
-        regions = ", ".join(self.config.regions)
         return DataCard(
-            title=f"Brain dissimilarities of {self.source.name}: {regions}",
+            title=f"Brain dissimilarities of {self.source.name}: {', '.join(self.config.regions)}",
             source_url=self.source.as_posix(),
             license="not stated",
             citation="not stated",
@@ -204,8 +203,7 @@ class Regions(BrainSet):
         return mean_of_regions(matrices, str(folder))
 
     def _matrix(self, path: Path, num_images: int) -> np.ndarray:
-        with reading(f"{path}: not a readable .npy file of numbers", OSError, ValueError):
-            vector = np.load(path, allow_pickle=False)
+        vector = read_npy(path)
         expected = num_images * (num_images - 1) // 2
         if vector.shape != (expected,):
             raise DataError(f"{path}: shape {vector.shape}, but {num_images} images have {expected:,} pairs")

@@ -1,6 +1,5 @@
 """Verify the participants of a study, and the actions of its owner: close, delete, copy and restore."""
 
-import re
 import shutil
 import sqlite3
 import time
@@ -30,7 +29,6 @@ from perceptinit_collect.store import (
     columns_of,
     connect,
     reading_database,
-    remove_unfinished,
 )
 from perceptinit_collect.study import lock_study
 
@@ -214,23 +212,21 @@ def copy_answers(folder: Path) -> str:
     """Replace the copy of the answers and return a message; DataError if an answer is damaged."""
     path = folder / FILE
     problems: list[str] = []
-    with FileLock(folder / LOCK):
-        remove_unfinished(folder, re.escape(COPY))
-        with atomic_path(folder / COPY, synced=True, mode=0o600) as temporary:
-            with (
-                closing(connect(path, read_only=True)) as source,
-                closing(sqlite3.connect(temporary)) as target,
-                reading_database(path),
-            ):
-                verified = [measure(record) for record in check_people(source, folder, problems)]
-                source.backup(target)
-            if problems:
-                raise DataError(
-                    f"{path}: {len(problems)} problems, so the last copy stays. List them: perceptinit "
-                    f"collect {folder} --check"
-                )
-            for suffix in ("-wal", "-shm"):  # of the last copy, if a process was killed while it wrote to it
-                (folder / f"{COPY}{suffix}").unlink(missing_ok=True)
+    with FileLock(folder / LOCK), atomic_path(folder / COPY, synced=True, mode=0o600) as temporary:
+        with (
+            closing(connect(path, read_only=True)) as source,
+            closing(sqlite3.connect(temporary)) as target,
+            reading_database(path),
+        ):
+            verified = [measure(record) for record in check_people(source, folder, problems)]
+            source.backup(target)
+        if problems:
+            raise DataError(
+                f"{path}: {len(problems)} problems, so the last copy stays. List them: perceptinit "
+                f"collect {folder} --check"
+            )
+        for suffix in ("-wal", "-shm"):  # of the last copy, if a process was killed while it wrote to it
+            (folder / f"{COPY}{suffix}").unlink(missing_ok=True)
     keep(folder, verified)
     return f"copied the answers of {len(verified)} participants to {folder / COPY}"
 
@@ -248,7 +244,6 @@ def restore(folder: Path) -> list[str]:
         raise UsageError(f"{folder / COPY}: not found, so nothing can be restored")
     lost: list[str] = []
     damaged = folder / f"damaged-{time.time_ns()}"
-    remove_unfinished(folder, re.escape(FILE))
     with lock_study(folder), FileLock(folder / LOCK), atomic_path(folder / FILE, mode=0o600) as temporary:
         shutil.copy(folder / COPY, temporary)
         with closing(sqlite3.connect(temporary)) as connection, reading_database(folder / COPY):

@@ -90,8 +90,7 @@ def draw_design(
             f"questions = {s.questions:,}: {len(images)} images allow only {task.count(len(images)):,} "
             f"different {task.name} questions. Reduce the number of questions, or add images"
         )
-    rng = generator(s.seed, "collect", "questions")
-    questions = tuple(task.draw(len(images), s.questions, rng))
+    questions = tuple(task.draw(len(images), s.questions, generator(s.seed, "collect", "questions")))
     return Design(version, s, settings.exclusion, images, questions, dict(texts))
 
 

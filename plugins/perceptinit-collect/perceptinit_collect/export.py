@@ -17,10 +17,9 @@ from typing import Any
 from perceptinit.companion import OddOneOutTable, Table, write_file
 from perceptinit.plugin import DataError, Split, UsageError
 from perceptinit_collect.checks import read_checked
-from perceptinit_collect.design import Design, Trial
+from perceptinit_collect.design import Design, Trial, read_design, versions
 from perceptinit_collect.images import FOLDER as IMAGES
 from perceptinit_collect.records import Given, Record, Reliability, judge_records, time_text
-from perceptinit_collect.store import remove_unfinished
 
 COMPONENTS: dict[str, type[Table | OddOneOutTable]] = {"table": Table, "odd-one-out": OddOneOutTable}
 MIN_ANCHORS, MIN_JUDGMENTS = 10, 100  # in `test`, for an interval
@@ -58,7 +57,6 @@ def export(folder: Path, table: Path, split_by_image: bool = False) -> tuple[lis
     records, problems = _read(folder)
     design = records[-1].design
     people = table.with_suffix(".people.csv")
-    remove_unfinished(table.parent, re.escape(table.stem) + r"(-\d+)?\.[\w.]+")
     write_file(table, table_text(records).encode())
     write_file(people, people_text(records).encode(), mode=0o600)
     cls = COMPONENTS[design.task.component]
@@ -152,7 +150,7 @@ def export_text(folder: Path) -> str:
 
 def check_command(folder: Path, table: Path) -> str:
     """Return the command that checks an exported table."""
-    component = _read(folder)[0][-1].design.task.component
+    component = read_design(folder, versions(folder)[-1]).task.component
     use = "" if component == "table" else f",use={component}"
     return f"perceptinit data check {table}{use},images={folder / IMAGES}"
 

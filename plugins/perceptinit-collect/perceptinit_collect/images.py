@@ -8,7 +8,7 @@ browsers do not support are converted to PNG, and EXIF rotations are applied to 
 import hashlib
 import io
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,11 +54,6 @@ def copy_images(source: Path, target: Path, report: Report = lambda message: Non
     if not source.is_dir():
         raise DataError(f"{source}: not a folder")
     names = _image_names(source)
-    if len(names) < 3:
-        raise DataError(
-            f"{source}: {len(names)} images found ({', '.join(SUFFIXES)}). "
-            "A question needs three different images"
-        )
 
     def copy(name: str) -> tuple[StudyImage, str] | str:
         try:
@@ -85,20 +80,27 @@ def copy_images(source: Path, target: Path, report: Report = lambda message: Non
 
 def read_images(folder: Path) -> list[StudyImage]:
     """Return the images of a study, sorted by name; DataError for too few or identical images."""
-    names = _image_names(folder)
-    images = [StudyImage(n, hashlib.sha256((folder / n).read_bytes()).hexdigest()) for n in names]
-    if len(images) < 3:
-        raise DataError(f"{folder}: {len(images)} images found. A question needs three different images")
+    images = [
+        StudyImage(name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
+        for name in _image_names(folder)
+    ]
     _refuse_duplicates(folder, images)
     return images
 
 
 def _image_names(folder: Path) -> list[str]:
-    return sorted(
+    """Return the relative paths of the images below a folder, sorted; DataError for fewer than three."""
+    names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
+    if len(names) < 3:
+        raise DataError(
+            f"{folder}: {len(names)} images found ({', '.join(SUFFIXES)}). "
+            "A question needs three different images"
+        )
+    return names
 
 
 def _copy(source: Path, target: Path, name: str) -> tuple[StudyImage, str]:
@@ -123,7 +125,9 @@ def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
             is_turned = image.getexif().get(_ORIENTATION, 1) != 1
             is_large = max(image.size) > MAX_SIDE
             if form in SHOWN_BY_BROWSERS and not is_turned and not is_large:
-                _check_whole(image)
+                # damaged images raise; JPEGs are decoded at an eighth of their size, for speed
+                image.draft(None, (image.width // 8, image.height // 8))
+                image.load()
                 return data, suffix, ""
             return *_redraw(image, form), _describe(is_large, is_turned, form)
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
@@ -131,12 +135,6 @@ def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
         if "cannot identify image file" in why:
             why = "unknown image format"
         raise DataError(f"{name} ({why})") from error
-
-
-def _check_whole(image: Image.Image) -> None:
-    """Raise an exception if the image is damaged; JPEGs are decoded at an eighth of their size, for speed."""
-    image.draft(None, (image.width // 8, image.height // 8))  # JPEG only
-    image.load()
 
 
 def _redraw(image: Image.Image, form: str) -> tuple[bytes, str]:
@@ -170,7 +168,6 @@ def _refuse_duplicates(source: Path, images: Sequence[StudyImage]) -> None:
             f"{source}: identical images: {list_some(same)}. "
             "Keep one copy of each, because people cannot choose between identical images"
         )
-    names = [image.name for image in images]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(name for name, count in Counter(image.name for image in images).items() if count > 1)
     if twice:
         raise DataError(f"{source}: two images would be saved as {twice[0]}. Rename one")

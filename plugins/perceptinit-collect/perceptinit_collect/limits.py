@@ -103,7 +103,9 @@ class SafeHeaders:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        if _is_invalid(scope):
+        # an address that is too long, or contains a null byte, which file systems reject
+        length = len(scope.get("raw_path", b"")) + len(scope["query_string"])
+        if length > MAX_ADDRESS_BYTES or "\0" in scope["path"]:
             await PlainTextResponse("no such address", 404)(scope, receive, send_with_headers)
             return
         if not _is_own_host(scope, self._hosts):
@@ -111,12 +113,6 @@ class SafeHeaders:
             await PlainTextResponse(message, 400)(scope, receive, send_with_headers)
             return
         await self.app(scope, receive, send_with_headers)
-
-
-def _is_invalid(scope: Scope) -> bool:
-    """Return whether a URL is too long or contains a null byte, which file systems reject."""
-    length = len(scope.get("raw_path", b"")) + len(scope["query_string"])
-    return length > MAX_ADDRESS_BYTES or "\0" in scope["path"]
 
 
 def _is_own_host(scope: Scope, hosts: Collection[str]) -> bool:

@@ -126,15 +126,16 @@ def begin(
         return token
     hashed = _hash_of(connection, origin.platform, origin.platform_id) if origin.platform_id else None
     if hashed is not None:
-        consented = "SELECT 1 FROM people WHERE platform_hash = ? AND consent_sha256 = ?"
-        if connection.execute(consented, (hashed, sha256(held))).fetchone():
+        if connection.execute(
+            "SELECT 1 FROM people WHERE platform_hash = ? AND consent_sha256 = ?", (hashed, sha256(held))
+        ).fetchone():
             token = held
         changed = connection.execute(
             "UPDATE people SET token_sha256 = ? WHERE platform_hash = ?", (sha256(token), hashed)
         )
         if changed.rowcount:
             return token
-    if connection.execute("SELECT 1 FROM facts WHERE name = 'closed'").fetchone():
+    if is_closed(connection):
         raise ClosedError("the study is closed")
     require_way_back(connection, origin, has_way_back)
     (slot,) = connection.execute(
@@ -159,6 +160,11 @@ def begin(
     return token
 
 
+def is_closed(connection: sqlite3.Connection) -> bool:
+    """Return whether a study accepts no new participants."""
+    return connection.execute("SELECT 1 FROM facts WHERE name = 'closed'").fetchone() is not None
+
+
 def require_way_back(connection: sqlite3.Connection, origin: Origin, has_way_back: bool) -> None:
     """Raise NoWayBackError for a new participant from Prolific without a completion link to return to."""
     if has_way_back or origin.platform != "prolific":
@@ -177,9 +183,7 @@ def cookie_name(connection: sqlite3.Connection) -> str:
 
 def find(connection: sqlite3.Connection, token: str) -> str | None:
     """Return the code of the participant with this session token, None for an unknown token."""
-    query = "SELECT id FROM people WHERE token_sha256 = ?"
-    row = connection.execute(query, (sha256(token),)).fetchone()
-    return None if row is None else str(row[0])
+    return _find(connection, "token_sha256 = ?1", token)
 
 
 def find_own(connection: sqlite3.Connection, token: str) -> str | None:
@@ -189,16 +193,21 @@ def find_own(connection: sqlite3.Connection, token: str) -> str | None:
     the consent, and no answer may come from a session that was taken over. Without a platform id,
     no session can be taken over.
     """
-    query = "SELECT id FROM people WHERE consent_sha256 = ?1 OR (token_sha256 = ?1 AND platform_hash IS NULL)"
-    row = connection.execute(query, (sha256(token),)).fetchone()
+    return _find(connection, "consent_sha256 = ?1 OR (token_sha256 = ?1 AND platform_hash IS NULL)", token)
+
+
+def _find(connection: sqlite3.Connection, condition: str, token: str) -> str | None:
+    """Return the code of the participant who meets a condition on the hash of a token, None without one."""
+    row = connection.execute(f"SELECT id FROM people WHERE {condition}", (sha256(token),)).fetchone()
     return None if row is None else str(row[0])
 
 
 def read_person(connection: sqlite3.Connection, code: str) -> Person:
     """Return the participant with this code, which must exist."""
-    query = "SELECT id, design, trials, platform_id FROM people WHERE id = ?"
-    row = connection.execute(query, (code,)).fetchone()
-    return Person(row[0], row[1], read_trials(row[2]), row[3])
+    code, design, trials, platform_id = connection.execute(
+        "SELECT id, design, trials, platform_id FROM people WHERE id = ?", (code,)
+    ).fetchone()
+    return Person(code, design, read_trials(trials), platform_id)
 
 
 def next_position(connection: sqlite3.Connection, person: str) -> int:
@@ -212,8 +221,7 @@ def read_answer(body: bytes, person: Person, design: Design) -> Answer:
         answer = Answer(**json.loads(body))
     except (ValueError, TypeError, RecursionError) as error:
         raise RefusedError("invalid answer", 400) from error
-    places = range(design.task.num_candidates)
-    is_place = type(answer.place) is int and answer.place in places
+    is_place = type(answer.place) is int and answer.place in range(design.task.num_candidates)
     is_fine = (
         (is_place or (answer.place is None and design.settings.not_sure))
         and type(answer.position) is int
@@ -243,9 +251,9 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
     due, last = read_head(connection, person.id)
     if answer.position > due:
         raise RefusedError(f"answer {answer.position} arrived before answer {due}", 409, due)
-    trial = person.trials[answer.position] if answer.position < len(person.trials) else None
-    if trial is None:
+    if answer.position >= len(person.trials):
         raise RefusedError("all questions are answered", 409, due)
+    trial = person.trials[answer.position]
     candidate = None if answer.place is None else trial.order[answer.place]
     if answer.position < due:
         (stored,) = connection.execute(
@@ -263,8 +271,10 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
             f"INSERT INTO answers (person, {ANSWER}, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (person.id, *row, chain_sha256(last, row)),
         )
-        mixed = "UPDATE people SET consent_sha256 = NULL WHERE id = ? AND consent_sha256 != token_sha256"
-        connection.execute(mixed, (person.id,))
+        connection.execute(
+            "UPDATE people SET consent_sha256 = NULL WHERE id = ? AND consent_sha256 != token_sha256",
+            (person.id,),
+        )
     is_correct = candidate == trial.correct if trial.kind == "practice" else None
     return max(due, answer.position + 1), is_correct
 
@@ -292,8 +302,10 @@ def delete(connection: sqlite3.Connection, code: str) -> int:
     """
     count = next_position(connection, code)
     connection.execute("DELETE FROM people WHERE id = ?", (code,))
-    mark = "UPDATE heads.heads SET person = ?, count = -1, sha256 = NULL, last = NULL WHERE person = ?"
-    connection.execute(mark, (sha256(code), code))
+    connection.execute(
+        "UPDATE heads.heads SET person = ?, count = -1, sha256 = NULL, last = NULL WHERE person = ?",
+        (sha256(code), code),
+    )
     connection.execute("DELETE FROM heads.kept WHERE person = ?", (code,))
     return count
 

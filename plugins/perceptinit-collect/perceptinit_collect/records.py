@@ -214,8 +214,7 @@ def _repeats(record: Record) -> Iterable[float]:
     for _, trial, given in record.given("repeat"):
         assert trial.of is not None
         answers = (record.answers[trial.of].answer, given.answer)
-        same = answers[0] == answers[1]
-        yield 1.0 if same else 0.5 if None in answers else 0.0
+        yield 1.0 if answers[0] == answers[1] else 0.5 if None in answers else 0.0
 
 
 def _agreements(votes: np.ndarray, num_people: int) -> Iterator[float | None]:

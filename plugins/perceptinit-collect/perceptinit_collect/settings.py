@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perceptinit.companion import Problem, RecipeError, parse_toml, read_config, reading, suggest
+from perceptinit.companion import Problem, RecipeError, parse_toml, read_config, read_text, suggest
 from perceptinit.plugin import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit_collect.tasks import TASKS
 
@@ -49,8 +49,9 @@ class DesignSettings:
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
-            meant = suggest(self.task, TASKS)
-            raise ValueError(f"unknown task '{self.task}'.{meant} Tasks: {', '.join(TASKS)}")
+            raise ValueError(
+                f"unknown task '{self.task}'.{suggest(self.task, TASKS)} Tasks: {', '.join(TASKS)}"
+            )
         c = TASKS[self.task].num_candidates
         if self.questions < c:
             raise ValueError(
@@ -116,8 +117,10 @@ class PeopleSettings:
 
     def __post_init__(self) -> None:
         if self.platform and self.platform not in PLATFORMS.values():
-            known = ", ".join(PLATFORMS.values())
-            raise ValueError(f"platform '{self.platform}' is unknown. Platforms: {known}, or \"\" for none")
+            raise ValueError(
+                f"platform '{self.platform}' is unknown. Platforms: {', '.join(PLATFORMS.values())}, or "
+                '"" for none'
+            )
         if not re.fullmatch(r"[\w.-]*", self.address):
             raise ValueError(f"address '{self.address}' must be a host name, such as study.example.org")
         if self.completion_url and not self.completion_url.startswith("https://"):
@@ -170,9 +173,7 @@ def parse_settings(tables: Mapping[str, Any], source: str) -> Settings:
 def read_settings(folder: Path) -> Settings:
     """Return the settings of a study; DataError for an unreadable file, RecipeError lists all problems."""
     path = folder / FILE
-    with reading(f"{path}: cannot be read as UTF-8 text", OSError, UnicodeDecodeError):
-        text = path.read_text(encoding="utf-8")
-    return parse_settings(parse_toml(text, str(path)), str(path))
+    return parse_settings(parse_toml(read_text(path), str(path)), str(path))
 
 
 def default_design(

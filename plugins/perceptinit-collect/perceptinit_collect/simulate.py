@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -38,8 +38,8 @@ def simulate(folder: Path, count: int, seed: int = 0) -> Path:
         serve_in_thread(study, begins_per_minute=60 * count + 60) as address,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
-        s = study.design.settings
-        judges = (Judge(study.design.task, s.not_sure, seed, number) for number in range(count))
+        design = study.design
+        judges = (Judge(design.task, design.settings.not_sure, seed, n) for n in range(count))
         for walked in [pool.submit(walk, address, judge) for judge in judges]:
             walked.result()
     return copy
@@ -113,8 +113,7 @@ def walk(address: str, judge: Judge) -> str:
     browser = Browser(address)
     looks: dict[str, np.ndarray] = {}
     browser.fetch("/")
-    consent = urlencode({"agree": "yes", "age": "yes"})
-    browser.fetch("/begin", consent, "application/x-www-form-urlencoded", "POST")
+    browser.fetch("/begin", "agree=yes&age=yes", "application/x-www-form-urlencoded", "POST")
     browser.fetch("/trials")
     state = json.loads(browser.fetch("/state"))
     for position, shown in enumerate(state["trials"], start=state["next"]):

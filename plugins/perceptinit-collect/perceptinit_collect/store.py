@@ -105,8 +105,11 @@ def reading_database(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         is_damaged = type(error) is sqlite3.DatabaseError  # subclasses are other problems
-        restore = f"Restore it: perceptinit collect {path.parent} --restore"
-        advice = restore if is_damaged else "Check that the folder exists and is writable"
+        advice = (
+            f"Restore it: perceptinit collect {path.parent} --restore"
+            if is_damaged
+            else "Check that the folder exists and is writable"
+        )
         raise StoreError(f"{path}: {error}. {advice}") from error
 
 
@@ -222,17 +225,6 @@ class Store:
             self.writer.execute("ROLLBACK TO one")
         self.writer.execute("RELEASE one")
         return value, problem
-
-
-def remove_unfinished(folder: Path, name: str = ".+") -> None:
-    """Remove the temporary files of processes that were killed while they wrote a file.
-
-    name: regular expression of the file's name.
-    """
-    temporary = re.compile(rf"\.{name}\.\d+-[0-9a-f]+\.tmp(-wal|-shm|-journal)?")
-    for path in folder.glob(".*.tmp*"):
-        if temporary.fullmatch(path.name):
-            path.unlink()
 
 
 def read_rows(folder: Path, query: str, *values: Any) -> list[sqlite3.Row]:

@@ -26,7 +26,7 @@ from perceptinit_collect.settings import (
     parse_settings,
     read_settings,
 )
-from perceptinit_collect.store import DATABASE_FILE, Store, read_rows, remove_unfinished
+from perceptinit_collect.store import DATABASE_FILE, Store, read_rows
 from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.texts import FOLDER as TEXTS, find_blanks, is_language_tag, read_texts, write_missing
 
@@ -109,8 +109,6 @@ def _remove_unfinished_study(out: Path) -> None:
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     if (out / IMAGES / UNFINISHED).exists():
         shutil.rmtree(out / IMAGES)
-    for folder in (out, out / TEXTS):
-        remove_unfinished(folder)
 
 
 def copy_study(folder: Path, name: str) -> Path:
@@ -224,8 +222,7 @@ class Study:
 
     @property
     def is_closed(self) -> bool:
-        query = "SELECT 1 FROM facts WHERE name = 'closed'"
-        return self.store.reader.execute(query).fetchone() is not None
+        return people.is_closed(self.store.reader)
 
     def image_path(self, image: StudyImage) -> Path:
         return self.folder / IMAGES / image.name
@@ -258,7 +255,6 @@ def open_study(
     if not is_draft:
         _refuse_incomplete(folder)
     with lock_study(folder):
-        remove_unfinished(folder, r"design-\d+\.json")
         study = Study(folder, report, is_draft)
         with closing(study.store):
             yield study

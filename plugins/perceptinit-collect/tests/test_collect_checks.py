@@ -1,5 +1,6 @@
 """Checksums of answers, the copy of the answers, and its restoration."""
 
+import os
 import sqlite3
 from contextlib import closing
 
@@ -11,6 +12,7 @@ from perceptinit_collect.export import export
 from perceptinit_collect.status import status
 from perceptinit_collect.store import FILE, HEADS_FILE
 
+from perceptinit.files.atomic import remove_abandoned
 from perceptinit.plugin import DataError, UsageError
 
 
@@ -263,6 +265,8 @@ def test_copying_and_restoring_leave_no_temporary_files(study):
         f".{FILE}.1-0a.tmp-wal",
     ):
         (study / name).write_bytes(b"left by a kill")
+        os.utime(study / name, (0, 0))
+    remove_abandoned.cache_clear()  # as in a new process
     (study / ".notes.tmp").write_text("foreign")
     copy_answers(study)
     restore(study)

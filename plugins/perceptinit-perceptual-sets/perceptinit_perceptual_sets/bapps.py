@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.companion import SamePairs, derive_seed, file_names, list_some, problems_of, reading
+from perceptinit.companion import SamePairs, derive_seed, file_names, list_some, problems_of, read_npy
 from perceptinit.plugin import (
     NEUTRAL,
     Conventions,
@@ -147,9 +147,10 @@ class Bapps:
                     )
             names += [f"{kind}/{stem}" for stem in union]
         if not names:
-            wanted = ", ".join(c.kinds) or "all"
-            get = f"perceptinit data download bapps --out {c.root}"
-            raise DataError(f"{folder}: no judgments found (kinds: {wanted}). Download them with: {get}")
+            raise DataError(
+                f"{folder}: no judgments found (kinds: {', '.join(c.kinds) or 'all'}). Download them with: "
+                f"perceptinit data download bapps --out {c.root}"
+            )
         return names
 
 
@@ -168,8 +169,7 @@ def _read_shares(folder: Path, names: Sequence[str], part: str) -> np.ndarray:
     for row, name in enumerate(names):
         kind, _, stem = name.partition("/")
         path = folder / kind / part / f"{stem}.npy"
-        with reading(f"{path}: not a readable .npy file of numbers", ValueError):
-            value = np.load(path, allow_pickle=False)
+        value = read_npy(path)
         if value.size != 1 or not 0 <= float(value.reshape(-1)[0]) <= 1:
             raise DataError(f"{path}: expected a single number in [0, 1], got {value}")
         shares[row] = value.reshape(-1)[0]

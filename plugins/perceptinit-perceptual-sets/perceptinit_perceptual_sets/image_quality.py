@@ -87,8 +87,7 @@ class ImageQualitySet(DerivedAnswers, ABC):
         rated = rated.select(splits == split)
         if not len(rated):
             raise DataError(f"root = \"{c.root}\": {self.name} has no references in split '{split}'")
-        draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
-        return rated.triplets(draw, self.rule)
+        return rated.triplets(TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed), self.rule)
 
     @cached_property
     def _rated(self) -> tuple[RatedPairs, np.ndarray]:

@@ -39,9 +39,9 @@ class Jnd(JudgedMeasure):
     def read(self) -> SamePairs:
         """Return the image pairs of the split; UsageError for judgments without such pairs."""
         if not isinstance(self.judgments, HasSamePairs):
-            name = self.judgments.name
             raise UsageError(
-                f"judgments '{name}' have no same-or-different answers. Use 'bapps' or 'same-different'"
+                f"judgments '{self.judgments.name}' have no same-or-different answers. Use 'bapps' or "
+                "'same-different'"
             )
         return self.judgments.load_same_pairs(self.config.split)
 

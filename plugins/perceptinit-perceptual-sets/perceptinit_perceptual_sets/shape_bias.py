@@ -291,5 +291,8 @@ def score_errors(name: str, correct: np.ndarray, people: Mapping[str, np.ndarray
         for person, own in people.items()
     }
     ceiling = float(np.mean(list(between.values()))) if between else None
-    about = {"ceiling": ceiling, "extra": {"by_person": by_person}}
-    return [score_images(name, statistic, len(values), chance=0.0, **about)]
+    return [
+        score_images(
+            name, statistic, len(values), chance=0.0, ceiling=ceiling, extra={"by_person": by_person}
+        )
+    ]

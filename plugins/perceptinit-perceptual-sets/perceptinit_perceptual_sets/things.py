@@ -127,8 +127,12 @@ class Things:
             raise DataError(f"{self.config.train}: no choices in split '{split}'")
         votes = np.zeros((len(rows), 3), dtype=np.int32)
         votes[np.arange(len(rows)), odd[rows]] = 1
-        by_object = self.config.split_by == "object"
-        return OddOneOut.build(self._stimuli, images[rows], votes, unit="image" if by_object else "anchor")
+        return OddOneOut.build(
+            self._stimuli,
+            images[rows],
+            votes,
+            unit="image" if self.config.split_by == "object" else "anchor",
+        )
 
     def _image(self, name: str) -> str:
         return self.config.image.format(id=name)
@@ -136,8 +140,7 @@ class Things:
     @cached_property
     def _stimuli(self) -> Stimuli:
         names = read_objects(self.config.concepts)
-        folder = self.config.images
-        return Stimuli(tuple(names), [folder / self._image(n) for n in names], tuple(names))
+        return Stimuli(tuple(names), [self.config.images / self._image(name) for name in names], tuple(names))
 
     @cached_property
     def _choices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

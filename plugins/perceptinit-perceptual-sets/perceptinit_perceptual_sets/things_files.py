@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from perceptinit.companion import read_table, reading, require_file
+from perceptinit.companion import raise_first, read_npy, read_table, require_file
 from perceptinit.plugin import DataError
 
 OddColumn = Literal["first", "second", "last", "choice"]
@@ -39,13 +39,14 @@ def read_triples(
         images = _read_plain(path)
         odd = np.full(len(images), PLACES[odd_column])
     images = images - index_base
-    bad = ((images < 0) | (images >= num_objects)).any(axis=1)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise DataError(
-            f"{path}, judgment {row} (from 0): objects {(images[row] + index_base).tolist()} are not all in "
+    raise_first(
+        ((images < 0) | (images >= num_objects)).any(axis=1),
+        lambda row: (
+            f"objects {(images[row] + index_base).tolist()} are not all in "
             f"{index_base}..{num_objects - 1 + index_base}. Check index_base = {index_base}"
-        )
+        ),
+        f"{path}: zero-based judgment",
+    )
     return images, odd
 
 
@@ -66,9 +67,7 @@ def _read_plain(path: Path) -> np.ndarray:
     """Return a table (N, 3) without a header, int64."""
     if path.suffix != ".npy":
         return _read_columns(path, LONG_FORM[:3], ",".join(LONG_FORM[:3]))
-    require_file(path)
-    with reading(f"{path}: not a readable .npy file of numbers", ValueError):
-        table = np.load(path, allow_pickle=False)
+    table = read_npy(path)
     if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iuf":
         raise DataError(f"{path}: expected (N, 3) numbers, got {table.dtype} {table.shape}")
     if not (table == np.floor(table)).all():
@@ -88,10 +87,9 @@ def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:
     if ((choice >= 1) & (choice <= 3)).all():
         return choice - 1
     is_odd = images == choice[:, None]
-    unknown = ~is_odd.any(axis=1)
-    if unknown.any():
-        row = int(np.argmax(unknown))
-        raise DataError(
-            f"{path}, judgment {row} (from 0): choice {choice[row]} is not in {images[row].tolist()}"
-        )
+    raise_first(
+        ~is_odd.any(axis=1),
+        lambda row: f"choice {choice[row]} is not in {images[row].tolist()}",
+        f"{path}: zero-based judgment",
+    )
     return is_odd.argmax(axis=1)

@@ -37,8 +37,7 @@ class LinearProbe(LabeledMeasure):
         """Return the test accuracy."""
         train, test = sets
         strength = self._choose(train, features[0])
-        fitted = self._fit(features[0], train.labels, strength)
-        correct = fitted.predict(features[1]) == test.labels
+        correct = self._fit(features[0], train.labels, strength).predict(features[1]) == test.labels
         about = {"strength": strength, "num_train": len(train.labels)}
         return [self.accuracy("linear_probe", test, correct, **about)]
 
@@ -59,5 +58,4 @@ class LinearProbe(LabeledMeasure):
     def _fit(self, features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
         if len(np.unique(labels)) < 2:
             raise DataError("linear-probe: the training split has only one class")
-        model = LogisticRegression(C=strength, max_iter=self.config.max_iterations)
-        return model.fit(features, labels)
+        return LogisticRegression(C=strength, max_iter=self.config.max_iterations).fit(features, labels)

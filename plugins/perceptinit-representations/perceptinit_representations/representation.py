@@ -50,8 +50,7 @@ class Representation(LabeledMeasure):
     ) -> list[Score]:
         """Return the three statistics."""
         labelled = sets[0]
-        count = len(labelled.labels)
-        order = generator(0, "representation", "images", labelled.name).permutation(count)
+        order = generator(0, "representation", "images", labelled.name).permutation(len(labelled.labels))
         chosen = np.sort(order[: self.config.max_images])
         x, labels = features[0][chosen], labelled.labels[chosen]
         gram = x @ x.T
@@ -63,15 +62,16 @@ class Representation(LabeledMeasure):
         found = []
         for name, (statistic, higher) in statistics.items():
             value, stderr = measure_images(statistic, len(x), labelled.name)
-            score = Score(
-                name=f"{name}/{labelled.name}",
-                value=value,
-                higher_is_better=higher,
-                num_examples=len(x),
-                stderr=stderr,
-                extra=self.facts(labelled),
+            found.append(
+                Score(
+                    name=f"{name}/{labelled.name}",
+                    value=value,
+                    higher_is_better=higher,
+                    num_examples=len(x),
+                    stderr=stderr,
+                    extra=self.facts(labelled),
+                )
             )
-            found.append(score)
         return found
 
 
@@ -146,8 +146,7 @@ class CkaToInit(JudgedMeasure):
         if self._first is None or self._first[:2] != (path, stamp):
             tower: Any = deepcopy(model.image)
             load_strict(tower, load_weights(path), str(path))
-            gram = self._gram(tower.eval(), ctx, stimuli, used)
-            self._first = path, stamp, gram
+            self._first = path, stamp, self._gram(tower.eval(), ctx, stimuli, used)
         return self._first[2]
 
     def _gram(self, model: Any, ctx: RunContext, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:

@@ -121,8 +121,7 @@ def relative_change(before: Weights, after: Weights) -> Change:
 
 def _figure(title: str, label: str, changes: Sequence[tuple[ShownRun, Change]]) -> Figure:
     title = f"{title}, block by block"
-    seed = changes[0][0].seed
-    note = f"Seed {seed}. Frobenius norms over all parameters of a block."
+    note = f"Seed {changes[0][0].seed}. Frobenius norms over all parameters of a block."
     blocks = list(changes[0][1])
     with drawing(height=3.4) as ax:
         for run, change in changes:
