@@ -33,7 +33,7 @@ def report(
     columns: ColumnNames = None,
     plan: PlanFile = None,
     direction: DirectionOf = None,
-    examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
+    examples: Annotated[bool, typer.Option(help="Show examples of judgments, and the sections of plug-ins.")] = True,
     methods: Annotated[bool, typer.Option("--methods", help="Print a methods paragraph instead.")] = False,
 ) -> None:
     """Write an HTML page with verdict, tables, curves, cost and settings.

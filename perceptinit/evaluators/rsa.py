@@ -3,13 +3,15 @@
 # S subjects, K images, P = K (K - 1) / 2 pairs
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from perceptinit.errors import UsageError
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
-from perceptinit.evaluators.metrics import jackknife, leave_out_groups
+from perceptinit.evaluators.metrics import jackknife
+from perceptinit.evaluators.rank_correlation import Without, kendall_without, number, spearman_without
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.scoring import MIN_UNITS, Distance
@@ -51,13 +53,12 @@ class RSA(JudgedMeasure):
         Raises:
             DataError: If matrices or images cannot be read.
         """
-        from scipy.stats import kendalltau, spearmanr
-
         stimuli, used, subjects = self.data
         z = self.embed(model, ctx, stimuli, used)
         distances = model_dissimilarities(z, self.config.distance)
-        for measure, correlation in (("rsa_spearman", spearmanr), ("rsa_kendall", kendalltau)):
-            yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
+        for measure, without in (("rsa_spearman", spearman_without), ("rsa_kendall", kendall_without)):
+            ceilings = self._ceilings[measure]
+            yield self._score(f"{measure}/{self.set_name}", distances, subjects, without, ceilings)
 
     def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
         """Return stimuli, image indices and dissimilarities of the split; UsageError without matrices."""
@@ -72,31 +73,43 @@ class RSA(JudgedMeasure):
         stimuli, used, _ = self.data
         return stimuli, used
 
+    @cached_property
+    def _ceilings(self) -> dict[str, Sequence[Bounds]]:
+        """The noise ceilings of each measure, which do not depend on the model."""
+        from scipy.stats import kendalltau, spearmanr
+
+        subjects = self.data[2]
+        return {
+            "rsa_spearman": noise_ceilings(subjects, spearmanr),
+            "rsa_kendall": noise_ceilings(subjects, kendalltau),
+        }
+
     def _score(
-        self, name: str, distances: np.ndarray, subjects: np.ndarray, correlation: Correlation
+        self,
+        name: str,
+        distances: np.ndarray,
+        subjects: np.ndarray,
+        correlate: Without,
+        ceilings: Sequence[Bounds],
     ) -> Score:
         from scipy.stats import sem
 
-        def statistic(rows: np.ndarray) -> list[float]:
-            chosen = np.ix_(rows, rows)
-            return correlations(distances[chosen], subjects[:, rows][:, :, rows], correlation)
-
         count = len(distances)
-        values = correlations(distances, subjects, correlation)
         group = np.arange(count) % (NUM_GROUPS if count > MAX_LEFT_OUT else count)
-        without = leave_out_groups(statistic, group) if count >= MIN_UNITS else None
-        ceilings = noise_ceilings(subjects, correlation)
+        num_groups = int(group.max()) + 1 if count >= MIN_UNITS else 0
+        found = correlations(distances, subjects, correlate, group, num_groups)
+        values, without = found[0], found[1:]
         bounds: Any = np.mean(ceilings, axis=0).tolist() if ceilings else None
         people: Sequence[Any] = range(len(subjects))
         if isinstance(self.judgments, HasPeople):
             people = self.judgments.people
         # empty for a single subject
-        by_person = zip(map(str, people), values, ceilings, strict=True) if ceilings else ()
+        by_person = zip(map(str, people), values.tolist(), ceilings, strict=True) if ceilings else ()
         return Score(
             name=name,
-            value=float(np.mean(values)),
+            value=float(values.mean()),
             num_examples=count * (count - 1) // 2,
-            stderr=None if without is None else jackknife(without.mean(axis=1)),
+            stderr=jackknife(without.mean(axis=1)) if num_groups else None,
             chance=0.0,
             **ceiling_fields(bounds),
             extra={
@@ -111,7 +124,7 @@ class RSA(JudgedMeasure):
                     name: {"value": value, "others": lower} for name, value, (lower, _) in by_person
                 },
             },
-            pseudo_items=None if without is None else pseudo_items(np.array(values), without),
+            pseudo_items=pseudo_items(values, without) if num_groups else None,
         )
 
 
@@ -140,16 +153,27 @@ def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndar
     return squareform(pdist(embeddings, "correlation" if distance == "pearson" else distance))
 
 
-def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> list[float]:
-    """Return the correlation of a dissimilarity matrix with that of each subject, (S,).
+def correlations(
+    distances: np.ndarray, subjects: np.ndarray, correlate: Without, group: np.ndarray, num_groups: int
+) -> np.ndarray:
+    """Return the correlation of a dissimilarity matrix with that of each subject, (1 + G, S).
+
+    The first row is that of all images, the others are those without each group of images.
 
     Args:
         distances: Dissimilarities, (K, K).
         subjects: Dissimilarities of the subjects, (S, K, K). NaN pairs of a subject are excluded.
-        correlation: Correlation of two vectors.
+        correlate: Rank correlation.
+        group: Group of each image, from 0 without gaps, int64 (K,).
+        num_groups: Number of groups G to leave out.
     """
-    pairs = np.triu_indices(len(distances), 1)
-    return [_correlate_known(correlation, distances[pairs], own[pairs]) for own in subjects]
+    pairs = np.array(np.triu_indices(len(distances), 1))
+    found = []
+    for own in subjects:
+        first, second = pairs[:, ~np.isnan(own[tuple(pairs)])]
+        ranked = (number(values[first, second]) for values in (distances, own))
+        found.append(correlate(*ranked, np.stack([group[first], group[second]]), num_groups))
+    return np.stack(found, axis=1)
 
 
 def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:

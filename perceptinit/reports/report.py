@@ -20,6 +20,7 @@ from perceptinit.reports.account import (
 from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
 from perceptinit.reports.figures import require_matplotlib
 from perceptinit.reports.forest import model_figures
+from perceptinit.reports.gallery import find_galleries
 from perceptinit.reports.page import (
     curve_figures,
     difference_figures,
@@ -53,8 +54,8 @@ def write_report(judged: Judged, out: Path, *, with_examples: bool = True) -> No
     Args:
         judged: Comparison to show.
         out: HTML file.
-        with_examples: Whether to include sections of plug-ins, which load models and data. The page states
-            why a section is missing.
+        with_examples: Whether to include examples of judgments, and sections of plug-ins, which load models
+            and data. The page states why a section is missing.
 
     Raises:
         UsageError: If `out` exists and is not a report of perceptinit.
@@ -166,6 +167,7 @@ def render(judged: Judged, *, with_examples: bool = True) -> str:
         leads=lead_figure(comparison, leads) if leads else None,
         stage_one=stage_one_figures(runs),
         breakdowns=list(find_breakdowns(comparison)),
+        galleries=list(find_galleries(comparison)) if with_examples else [],
         sections=sections,
         notes=notes,
         states=[(run, describe_run(run)) for run in runs.runs],
