@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from perceptinit.evaluating.agreement import JudgedSet
     from perceptinit.evaluating.measure import Measured
 
-NUM_SHOWN = 4  # judgments of each kind
+NUM_SHOWN = 3  # judgments of each kind
 EXAMPLES = "examples"  # key in `Score.extra` of the best model on a set
 
 

@@ -12,11 +12,11 @@ CHOSEN = {"2afc": "", "odd_one_out": " as the odd one"}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image of a judgment. uri: small copy, or empty. is_picked: whether most people chose it."""
+    """An image of a judgment. uri: small copy, or empty. is_picked: whether it has the most votes."""
 
     name: str
     uri: str
-    text: str
+    lines: list[str]
     is_picked: bool
 
 
@@ -34,7 +34,9 @@ def find_galleries(comparison: Comparison) -> Iterator[Gallery]:
     examples = {row["name"]: row["extra"]["examples"] for row in rows if row["extra"].get("examples")}
     for score in comparison.scores:
         if found := examples.get(score.name):
-            kinds = [(_describe(kind, found["num"]), _show(kind, found, score.measure)) for kind in found["kinds"]]
+            kinds = [
+                (_describe(kind, found["num"]), _show(kind, found, score.measure)) for kind in found["kinds"]
+            ]
             yield Gallery(score.name, kinds)
         elif examples and is_correlation(score.measure):
             yield Gallery(score.name, [("Matrices contain no choices, so no judgments are shown.", [])])
@@ -66,13 +68,13 @@ def _show(kind: dict[str, Any], found: dict[str, Any], measure: str) -> list[lis
     ]
 
 
-def _caption(column: int, judgment: dict[str, Any], models: Sequence[str], measure: str) -> str:
+def _caption(column: int, judgment: dict[str, Any], models: Sequence[str], measure: str) -> list[str]:
     """Return the votes for an image, and the models that choose it."""
     if measure == "2afc" and column == 0:
-        return "reference"
+        return ["reference"]
     votes = judgment["votes"]
     text = f"{votes[column]:g} of {sum(votes):g} votes{CHOSEN.get(measure, '')}"
     own = [model for model, choice in zip(models, judgment["choices"], strict=True) if choice == column]
     if len(models) > 2:
-        return f"{text}; {len(own)} of {len(models)} models"
-    return "; ".join([text, *own])
+        return [text, f"{len(own)} of {len(models)} models"]
+    return [text, *(f"chosen by {model}" for model in own)]

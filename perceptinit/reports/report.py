@@ -19,7 +19,7 @@ from perceptinit.reports.account import (
 )
 from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
 from perceptinit.reports.figures import require_matplotlib
-from perceptinit.reports.forest import model_figures
+from perceptinit.reports.forest import draw_sets, model_figures
 from perceptinit.reports.gallery import find_galleries
 from perceptinit.reports.page import (
     curve_figures,
@@ -67,7 +67,7 @@ def write_report(judged: Judged, out: Path, *, with_examples: bool = True) -> No
 
 
 def write_figure(judged: Judged, out: Path) -> None:
-    """Write a figure of the headline's differences in the primary score, for a paper.
+    """Write a figure for a paper: the headline's differences in the primary score, or the scores of models.
 
     Args:
         judged: Comparison to show.
@@ -80,6 +80,9 @@ def write_figure(judged: Judged, out: Path) -> None:
     """
     require_matplotlib()
     _check_out(out, *FIGURES[out.suffix])
+    if judged.comparison.runs.source.one_run_decides:
+        write_file(out, draw_sets(judged.comparison, out.suffix[1:]))
+        return
     score, found = _main_differences(judged)
     shown = {answer.contrast for answer in judged.answers if answer.is_firm}
     write_file(out, draw_answers(score, found, shown, judged.comparison.runs.arms, out.suffix[1:]))
