@@ -23,8 +23,8 @@ def report(
     out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="File to write: a page (.html), or a figure of the main comparison, or of models on each set "
-            "(.pdf or .svg); may be repeated. [default: report.html]"
+            help="File to write: a page (.html), or a figure of the main comparison, or of models on all "
+            "sets (.pdf or .svg); may be repeated. [default: report.html]"
         ),
     ] = None,
     at: At = None,

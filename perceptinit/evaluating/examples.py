@@ -67,16 +67,24 @@ def _choose(data: Any, titles: Sequence[str], choices: np.ndarray) -> dict[str, 
         ordered = by_chance[np.argsort(-lead[by_chance], kind="stable")]
         chosen = ordered[differs[ordered]][:NUM_SHOWN]
         judgments = [
-            {
-                "images": [data.stimuli.ids[image] for image in images[row]],
-                "votes": votes[row].round(3).tolist(),
-                "choices": choices[:num_models, row].tolist(),
-            }
+            [
+                {
+                    "name": data.stimuli.ids[image],
+                    "votes": round(float(num), 3),
+                    "models": [
+                        title
+                        for title, own in zip(titles[:num_models], choices[:num_models, row], strict=True)
+                        if own == column
+                    ],
+                    "is_picked": bool(num == votes[row].max()),
+                }
+                for column, (image, num) in enumerate(zip(images[row], votes[row], strict=True))
+            ]
             for row in chosen
         ]
         about = {"kind": kind, "models": titles[:num_models], "num": int(differs.sum())}
         shown.append({**about, "judgments": judgments})
-    names = {name for kind in shown for judgment in kind["judgments"] for name in judgment["images"]}
+    names = {each["name"] for kind in shown for judgment in kind["judgments"] for each in judgment}
     return {"num": len(rows), "kinds": shown, "pictures": _shrink(data.stimuli, names)}
 
 

@@ -1,7 +1,7 @@
 """Representational similarity analysis with human dissimilarities (`rsa`)."""
 
 # S subjects, K images, P = K (K - 1) / 2 pairs
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from perceptinit.types import Items, MeasuredSplit, RunContext, Score, Stimuli
 MAX_LEFT_OUT = 200  # images that are left out one by one
 NUM_GROUPS = 100  # groups of more images, by position
 
-Correlation = Callable[[np.ndarray, np.ndarray], Any]  # of scipy.stats
+MEASURES = {"rsa_spearman": spearman_without, "rsa_kendall": kendall_without}
 
 
 class RSA(JudgedMeasure):
@@ -56,9 +56,8 @@ class RSA(JudgedMeasure):
         stimuli, used, subjects = self.data
         z = self.embed(model, ctx, stimuli, used)
         distances = model_dissimilarities(z, self.config.distance)
-        for measure, without in (("rsa_spearman", spearman_without), ("rsa_kendall", kendall_without)):
-            ceilings = self._ceilings[measure]
-            yield self._score(f"{measure}/{self.set_name}", distances, subjects, without, ceilings)
+        for measure in MEASURES:
+            yield self._score(measure, distances, subjects)
 
     def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
         """Return stimuli, image indices and dissimilarities of the split; UsageError without matrices."""
@@ -76,28 +75,16 @@ class RSA(JudgedMeasure):
     @cached_property
     def _ceilings(self) -> dict[str, Sequence[Bounds]]:
         """The noise ceilings of each measure, which do not depend on the model."""
-        from scipy.stats import kendalltau, spearmanr
+        return {name: noise_ceilings(self.data[2], correlate) for name, correlate in MEASURES.items()}
 
-        subjects = self.data[2]
-        return {
-            "rsa_spearman": noise_ceilings(subjects, spearmanr),
-            "rsa_kendall": noise_ceilings(subjects, kendalltau),
-        }
-
-    def _score(
-        self,
-        name: str,
-        distances: np.ndarray,
-        subjects: np.ndarray,
-        correlate: Without,
-        ceilings: Sequence[Bounds],
-    ) -> Score:
+    def _score(self, measure: str, distances: np.ndarray, subjects: np.ndarray) -> Score:
         from scipy.stats import sem
 
         count = len(distances)
         group = np.arange(count) % (NUM_GROUPS if count > MAX_LEFT_OUT else count)
         num_groups = int(group.max()) + 1 if count >= MIN_UNITS else 0
-        found = correlations(distances, subjects, correlate, group, num_groups)
+        found = correlations(distances, subjects, MEASURES[measure], group, num_groups)
+        ceilings = self._ceilings[measure]
         values, without = found[0], found[1:]
         bounds: Any = np.mean(ceilings, axis=0).tolist() if ceilings else None
         people: Sequence[Any] = range(len(subjects))
@@ -106,7 +93,7 @@ class RSA(JudgedMeasure):
         # empty for a single subject
         by_person = zip(map(str, people), values.tolist(), ceilings, strict=True) if ceilings else ()
         return Score(
-            name=name,
+            name=f"{measure}/{self.set_name}",
             value=float(values.mean()),
             num_examples=count * (count - 1) // 2,
             stderr=jackknife(without.mean(axis=1)) if num_groups else None,
@@ -176,7 +163,7 @@ def correlations(
     return np.stack(found, axis=1)
 
 
-def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
+def noise_ceilings(subjects: np.ndarray, correlate: Without) -> Sequence[Bounds]:
     """Return the correlations of each subject with the mean of the others and with the mean of all.
 
     Dissimilarities are ranked before they are averaged. Empty for fewer than two subjects.
@@ -194,14 +181,15 @@ def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[B
     found = []
     for s, own in enumerate(vectors):
         of_others = _mean_of_known(np.delete(ranks, s, axis=0))
-        lower = _correlate_known(correlation, of_others, own)
-        found.append((lower, _correlate_known(correlation, of_all, own)))
+        lower = _correlate_known(correlate, of_others, own)
+        found.append((lower, _correlate_known(correlate, of_all, own)))
     return found
 
 
-def _correlate_known(correlation: Correlation, a: np.ndarray, b: np.ndarray) -> float:
+def _correlate_known(correlate: Without, a: np.ndarray, b: np.ndarray) -> float:
     known = ~(np.isnan(a) | np.isnan(b))
-    return float(correlation(a[known], b[known]).statistic)
+    no_groups = np.zeros((2, known.sum()), dtype=int)
+    return float(correlate(number(a[known]), number(b[known]), no_groups, 0)[0])
 
 
 def _mean_of_known(vectors: np.ndarray) -> np.ndarray:

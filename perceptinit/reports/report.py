@@ -20,11 +20,11 @@ from perceptinit.reports.account import (
 from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
 from perceptinit.reports.figures import require_matplotlib
 from perceptinit.reports.forest import draw_sets, model_figures
-from perceptinit.reports.gallery import find_galleries
 from perceptinit.reports.page import (
     curve_figures,
     difference_figures,
     find_breakdowns,
+    find_examples,
     find_leads,
     find_scale,
     list_cards,
@@ -170,7 +170,7 @@ def render(judged: Judged, *, with_examples: bool = True) -> str:
         leads=lead_figure(comparison, leads) if leads else None,
         stage_one=stage_one_figures(runs),
         breakdowns=list(find_breakdowns(comparison)),
-        galleries=list(find_galleries(comparison)) if with_examples else [],
+        examples=find_examples(comparison) if with_examples else {},
         sections=sections,
         notes=notes,
         states=[(run, describe_run(run)) for run in runs.runs],

@@ -142,8 +142,8 @@ class Score:
         lower_ceiling: Lower bound of the ceiling, from the votes of the other people only.
         extra: Details for the record, such as per-class accuracies, which tables do not show.
         items: Per-item values, for intervals over images. None if the score is not a mean over items.
-        choices: Choice of the model in each judgment of three images: the column of the image, in the order of
-            the judgment, or -1 for a tie, int8 (N,). They are not recorded.
+        choices: Column of the image that the model chooses in each judgment of three images, int8 (N,); -1
+            for a tie. They are not recorded.
         pseudo_items: Jackknife pseudo-values of a score that is not a mean over items, for intervals in
             `perceptinit eval`. They are not recorded.
     """

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 from statistics import fmean
 
 from perceptinit.analysis.at_best import tuning_note
@@ -12,7 +13,6 @@ from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.pairing import find_pooling
 from perceptinit.analysis.pooling import describe_pooling
 from perceptinit.analysis.questions import Case
-from perceptinit.errors import list_some
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
@@ -195,19 +195,18 @@ def _describe_better_arms(comparison: Comparison, score: ScoreComparison, arms: 
 
 
 def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence on each score in which arms are not shown to be above a trivial model."""
-    for score in comparison.scores:
+    """Yield a sentence on each score in which an arm is not shown to be above a trivial model.
+
+    Of models, the answer compares the best one, and figures show the others.
+    """
+    if comparison.runs.source.one_run_decides:
+        return
+    for score, arm in product(comparison.scores, arms):
         is_read = score == comparison.primary and not score.is_pretrained  # the reading says it
-        found = {arm: lead for arm in arms if not is_read and (lead := score.find_lead(arm))}
-        below = {arm: best.name for arm, (best, lead) in found.items() if (lead.low or 0.0) <= 0}
-        if below and score.rule.one_run_decides:
-            be = "are" if len(below) > 1 else "is"
-            best = next(iter(below.values()))
-            yield f"In {score.name}, {list_some([*below])} {be} not shown to be above {best}, a trivial model."
-            continue
-        for arm, best in below.items():
+        found = score.find_lead(arm)
+        if found and (found[1].low or 0.0) <= 0 and not is_read:
             lead = describe_lead(score, arm)
-            yield f"In {score.name}, {arm} is not shown to be above {best}, a trivial model: {lead}."
+            yield f"In {score.name}, {arm} is not shown to be above {found[0].name}, a trivial model: {lead}."
 
 
 def describe_lead(score: ScoreComparison, arm: str) -> str:

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.statistics import Estimate
-from perceptinit.judgments.baselines import Baseline
 
 
 def find_best_model(score: ScoreComparison) -> str:
@@ -27,50 +26,30 @@ def find_leads(score: ScoreComparison, model: str) -> Mapping[str, Estimate]:
     return {name: estimate_two_way(own, level) for name, own in parts.items() if own}
 
 
-def compare_with_trivial(comparison: Comparison, score: ScoreComparison) -> str:
+def compare_with_trivial(score: ScoreComparison, place: str = "The") -> str:
     """Return a sentence on the best model and the best trivial model; empty without values by item.
 
-    For a mean over data sets, the sentence is on each set.
+    place: First word, or words that name the data set.
     """
-    found = [(each, lead) for each in comparison.sets_of(score) or [score] if (lead := _find_lead(each))]
-    if not found:
-        return ""
-    if score.num_sets == 1:
-        return _compare(score, *found[0][1])
-    parts = []
-    for each, (arm, trivial, lead) in found:
-        interval = each.interval(lead, ", ")
-        parts.append(f"{each.data_set} {each.signed(lead.mean)} [{interval}] ({arm}, {trivial.name})")
-    num_above = sum((lead.low or 0.0) > 0 for _, (_, _, lead) in found)
-    return (
-        f"The best model of a set is shown to be above the best trivial model in {num_above} of {len(parts)} sets: "
-        f"{'; '.join(parts)}. The 95 % intervals are simultaneous over the trivial models of a set."
-    )
-
-
-def _find_lead(score: ScoreComparison) -> tuple[str, Baseline, Estimate] | None:
-    """Return the best model, the best trivial model and their difference; None without values by item."""
     arm = find_best_model(score)
     leads = find_leads(score, arm)
     known = [trivial for trivial in score.baselines if trivial.name in leads]
-    if not known:
-        return None
+    value = score.arm(arm).value if arm else None
+    if not known or value is None:
+        return ""
     best = max(known, key=lambda trivial: trivial.value)
-    return arm, best, leads[best.name]
-
-
-def _compare(score: ScoreComparison, arm: str, best: Baseline, lead: Estimate) -> str:
+    lead = leads[best.name]
     relation = "is not shown to be above"
     if (lead.low or 0.0) > 0:
         relation = "is above"
     elif (lead.high or 0.0) < 0:
         relation = "is below"
     units = score.components[Contrast(arm, best.name)].units
-    value = best.value + lead.mean
     return (
-        f"The best model, {arm}, {relation} the best trivial model, {best.name}: {score.signed(lead.mean)} "
-        f"({score.number(value)} and {score.number(best.value)} %; simultaneous 95 % interval of "
-        f"{len(score.baselines)} trivial models {score.interval(lead)} over {' and '.join(units)})."
+        f"{place} best model, {arm}, {relation} the best trivial model, {best.name}: "
+        f"{score.signed(lead.mean)} ({score.number(value.mean)} and {score.number(best.value)} %; "
+        f"simultaneous 95 % interval of {len(leads)} trivial models {score.interval(lead)} over "
+        f"{' and '.join(units)})."
     )
 
 

@@ -136,7 +136,7 @@ def test_pseudo_values_have_the_mean_of_the_score_and_the_error_of_the_jackknife
 
 def test_the_noise_ceiling_excludes_the_subject_below_and_includes_it_above():
     subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
-    lower, upper = np.mean(noise_ceilings(subjects, spearmanr), axis=0)
+    lower, upper = np.mean(noise_ceilings(subjects, spearman_without), axis=0)
     # without: each is predicted by the other, 0.5; the mean ranks 1, 2.5, 2.5 have sqrt(3)/2 with each
     assert (lower, upper) == (pytest.approx(0.5), pytest.approx(3**0.5 / 2))
-    assert noise_ceilings(subjects[:1], spearmanr) == []
+    assert noise_ceilings(subjects[:1], spearman_without) == []
