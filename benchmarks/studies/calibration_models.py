@@ -2,7 +2,7 @@
 
 2AFC and odd one out: a model agrees with an answer with a probability that depends on the three images and the
 person. RSA: models and people see the images at places with errors, which differ in size between people, and
-each pair with a further error. The errors of `rsa_close` are smaller. Ranks are computed once, and the jackknife leaves out each image. The true score
+each pair with a further error. Ranks are computed once, and the jackknife leaves out each image. The true score
 of RSA is the mean over the experiments.
 """
 
@@ -20,8 +20,7 @@ from perceptinit.analysis.statistics import Estimate
 from perceptinit.evaluators.rsa import pseudo_items
 
 NUM = 1_000
-MEASURES = ("2afc", "odd_one_out", "rsa", "rsa_close")
-ERRORS = {"rsa": 1.0, "rsa_close": 0.3}  # relative size, for correlations of about 0.36 and 0.87
+MEASURES = ("2afc", "odd_one_out", "rsa")
 NUM_IMAGES = (20, 40, 100)
 NUM_PEOPLE = (1, 5, 20)
 ANSWERS = 20  # of each image
@@ -74,15 +73,15 @@ def count_answers(
 
 
 def draw_matrices(
-    rng: np.random.Generator, errors: float, num_images: int, num_people: int
+    rng: np.random.Generator, num_images: int, num_people: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ranked dissimilarities of two models, (2, M, M), and of people, (P, M, M), with zero diagonals."""
 
     def describe(count: int, spread: np.ndarray) -> np.ndarray:
         """Return squared distances of images, with errors of their places and of pairs."""
-        places = true + errors * spread[:, None, None] * rng.standard_normal((count, num_images, 3))
+        places = true + spread[:, None, None] * rng.standard_normal((count, num_images, 3))
         apart = np.square(places[:, :, None] - places[:, None]).sum(axis=3)
-        return apart + 2 * errors * rng.standard_normal(apart.shape)
+        return apart + 2 * rng.standard_normal(apart.shape)
 
     true = rng.standard_normal((num_images, 3))
     models = describe(2, np.full(2, 0.7))
@@ -112,13 +111,11 @@ def correlate(model: np.ndarray, people: np.ndarray) -> tuple[np.ndarray, np.nda
     return found[:, 0], found[:, 1:].T
 
 
-def count_matrices(
-    rng: np.random.Generator, num: int, errors: float, num_images: int, num_people: int
-) -> Counts:
+def count_matrices(rng: np.random.Generator, num: int, num_images: int, num_people: int) -> Counts:
     """Return how often intervals of RSA contain the truth."""
     scores, differences = [], []
     for _ in range(num):
-        models, people = draw_matrices(rng, errors, num_images, num_people)
+        models, people = draw_matrices(rng, num_images, num_people)
         own, other = (pseudo_items(*correlate(model, people)) for model in models)
         scores.append(cover(own.values, own.images, own.people, are_shares=False).of_correlation())
         differences.append(cover(own.values - other.values, own.images, own.people, are_shares=False))
@@ -136,12 +133,12 @@ def rows(cells: Cells) -> Iterator[Row]:
         for num_images in NUM_IMAGES:
             for num_people in NUM_PEOPLE:
                 name = f"models/{measure}/{num_images}/{num_people}"
-                if measure in ERRORS:
-                    c = cells.find(name, NUM, count_matrices, ERRORS[measure], num_images, num_people)
+                if measure == "rsa":
+                    c = cells.find(name, NUM, count_matrices, num_images, num_people)
                 else:
                     c = cells.find(name, NUM, count_answers, measure, num_images, num_people)
                 covered = [share(c[key], c["num"]) for key in ("score", "difference")]
-                half = f"{c['half']:.3f}" if measure in ERRORS else f"{100 * c['half']:.1f}"
+                half = f"{c['half']:.3f}" if measure == "rsa" else f"{100 * c['half']:.1f}"
                 yield measure, str(num_images), str(num_people), *covered, half
 
 

@@ -30,7 +30,6 @@ from perceptinit.results.measures import (
     SEEN,
     family_of,
     incomplete,
-    is_correlation,
     is_diagnostic,
     is_share,
     may_ask_people,
@@ -215,7 +214,7 @@ def _score(
     components = dict(of_items.find_components(asked_pairs)) if of_items else {}
     baselines = from_extra(row["extra"])
     if rule.one_run_decides:
-        arms = tuple(_cover_items(arm, of_items, is_shown_as_share, measure, found) for arm in arms)
+        arms = tuple(_cover_items(arm, of_items, is_shown_as_share, found) for arm in arms)
         baselines = tuple(_cover_trivial(each, of_items, is_shown_as_share) for each in baselines)
     # score names end with the split of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
@@ -266,18 +265,10 @@ def _find_spread(runs: Sequence[LoadedRun], name: str) -> tuple[float, int] | No
 
 
 def _cover_items(
-    arm: ArmScore,
-    of_items: ItemScores | None,
-    is_share: bool,
-    measure: str,
-    rows: Mapping[Cell, Mapping[str, Any]],
+    arm: ArmScore, of_items: ItemScores | None, is_share: bool, rows: Mapping[Cell, Mapping[str, Any]]
 ) -> ArmScore:
     """Return a score with its interval over items or, without values by item, its recorded error."""
     value = of_items.estimate(arm.arm, is_share) if of_items else None
-    if value and is_share:
-        value = value.of_share()
-    elif value and is_correlation(measure):
-        value = value.of_correlation()
     if value is None and arm.value and len(arm.by_seed) == 1:
         (seed,) = arm.by_seed
         value = replace(arm.value, stderr=rows[arm.arm, seed].get("stderr"))
