@@ -36,7 +36,8 @@ from perceptinit.files.reading import (
     require_file as require_file,
 )
 from perceptinit.files.tables import read_table as read_table
-from perceptinit.images.decoding import decode as decode, load_batch as load_batch, load_square as load_square
+from perceptinit.images.decoding import load_batch as load_batch
+from perceptinit.images.thumbnails import thumbnail as thumbnail
 from perceptinit.judgments.data_check import check_judgments as check_judgments
 from perceptinit.judgments.forms.drawing import (
     DerivedAnswers as DerivedAnswers,
@@ -85,9 +86,4 @@ from perceptinit.running.resources import resource_rows as resource_rows
 from perceptinit.seeding import derive_seed as derive_seed
 from perceptinit.test_sets.sets import RetrievalSet as RetrievalSet, ZeroShotSet as ZeroShotSet
 from perceptinit.trackers.scalars import flat as flat
-from perceptinit.types import (
-    WHITE as WHITE,
-    Color as Color,
-    ImageSource as ImageSource,
-    raise_first as raise_first,
-)
+from perceptinit.types import ImageSource as ImageSource, raise_first as raise_first

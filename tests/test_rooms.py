@@ -24,7 +24,7 @@ ROOMS = {
     "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",
     "running": "evaluators results recipe images components compute files base",
     "evaluating": "evaluators library test_sets judgments results initializers recipe backbones"
-    " components compute files base",
+    " components images compute files base",
     "reports": "verdict analysis results test_sets judgments recipe components files base",
     "verdict": "analysis results test_sets judgments recipe files base",
     "analysis": "results judgments recipe components base",

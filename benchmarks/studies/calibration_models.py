@@ -117,13 +117,13 @@ def count_matrices(rng: np.random.Generator, num: int, num_images: int, num_peop
     for _ in range(num):
         models, people = draw_matrices(rng, num_images, num_people)
         own, other = (pseudo_items(*correlate(model, people)) for model in models)
-        scores.append(cover(own.values, own.images, own.people, are_shares=False))
+        scores.append(cover(own.values, own.images, own.people, are_shares=False).of_correlation())
         differences.append(cover(own.values - other.values, own.images, own.people, are_shares=False))
     truth = float(np.mean([each.mean for each in scores]))
     return {
         "score": sum(each.low <= truth <= each.high for each in scores),
         "difference": sum(each.low <= 0 <= each.high for each in differences),
-        "half": round(float(np.median([each.high - each.mean for each in scores])), 4),
+        "half": round(float(np.median([(each.high - each.low) / 2 for each in scores])), 4),
     }
 
 

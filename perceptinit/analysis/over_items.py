@@ -15,6 +15,7 @@ from perceptinit.analysis.intervals import (
     find_item_components,
 )
 from perceptinit.analysis.statistics import Estimate
+from perceptinit.results.measures import is_correlation, split_name
 from perceptinit.types import Items
 
 SAME_MEAN = 1e-5  # tolerance between a score and the mean of its float32 items
@@ -33,6 +34,7 @@ class ItemScores:
         one_run_decides: Whether a single run has intervals over items alone.
         places: Image indices of each item, shape (N, R), from 0 without gaps.
         people: Person of each item, shape (N,), from 0 without gaps; None if unknown.
+        is_correlation: Whether the score is a correlation.
     """
 
     own: Mapping[Cell, Items]
@@ -41,6 +43,7 @@ class ItemScores:
     one_run_decides: bool
     places: np.ndarray
     people: np.ndarray | None
+    is_correlation: bool
 
     @classmethod
     def of(
@@ -69,6 +72,7 @@ class ItemScores:
             # computed once: sets can have 50,000 images
             np.unique(first.images, return_inverse=True)[1].reshape(first.images.shape),
             None if first.people is None else np.unique(first.people, return_inverse=True)[1],
+            is_correlation(split_name(name)[0]),
         )
 
     def find_components(self, contrasts: Sequence[Contrast]) -> Iterator[tuple[Contrast, Components]]:
@@ -97,7 +101,12 @@ class ItemScores:
         if not known or len(known) < len(found):
             return None
         parts = self._find(np.array(known), is_share)
-        return estimate_two_way(parts) if parts else None
+        if parts is None:
+            return None
+        found = estimate_two_way(parts)
+        if self.is_correlation:
+            return found.of_correlation()
+        return found.of_share() if is_share else found
 
     def _seeds(self, arm: str) -> list[int]:
         return sorted(seed for name, seed in self.cells if name == arm)

@@ -6,7 +6,7 @@ ten seeds (Efron and Tibshirani 1993, ch. 14).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from scipy.special import stdtr
@@ -36,6 +36,23 @@ class Estimate:
         """Return a mean with Student's t interval."""
         half = t_quantile(confidence, degrees) * stderr
         return cls(mean, stderr, mean - half, mean + half, num, degrees)
+
+    def of_share(self) -> Self:
+        """Return the estimate of a share, whose interval is clipped to [0, 1]."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, 0.0), high=min(self.high, 1.0))
+
+    def of_correlation(self) -> Self:
+        """Return the estimate of a correlation, whose interval is that of Fisher's z, so inside of [-1, 1].
+
+        Source: Fisher 1915, with the standard error of z by the delta method.
+        """
+        if not self.stderr or self.high is None or abs(self.mean) >= 1:
+            return self
+        center = math.atanh(self.mean)
+        half = (self.high - self.mean) / (1 - self.mean**2)
+        return replace(self, low=math.tanh(center - half), high=math.tanh(center + half))
 
 
 def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0.0) -> Estimate:

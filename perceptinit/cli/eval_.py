@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -63,6 +63,9 @@ def eval_(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Do not cache classifiers and embeddings.")
     ] = False,
+    examples: Annotated[
+        bool, typer.Option(help="With --format csv: add judgments with small copies of images for `report`.")
+    ] = True,
     format_: Format = None,
     all_: All = False,
 ) -> None:
@@ -85,6 +88,7 @@ def eval_(
     from perceptinit.evaluating.request import Request
 
     request = Request(**{each.name: ctx.params[each.name] for each in fields(Request)})
+    request = replace(request, examples=examples and format_ == "csv")
     with divert_output(sys.stderr, 2):  # models and plug-ins may print
         found = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
     if not found.session.joint.rank and found.runs.runs:

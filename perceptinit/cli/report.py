@@ -23,8 +23,8 @@ def report(
     out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="File to write: a page (.html), or a figure of the main comparison (.pdf or .svg); may be "
-            "repeated. [default: report.html]"
+            help="File to write: a page (.html), or a figure of the main comparison, or of models on all "
+            "sets (.pdf or .svg); may be repeated. [default: report.html]"
         ),
     ] = None,
     at: At = None,
@@ -33,7 +33,9 @@ def report(
     columns: ColumnNames = None,
     plan: PlanFile = None,
     direction: DirectionOf = None,
-    examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
+    examples: Annotated[
+        bool, typer.Option(help="Show examples of judgments, and the sections of plug-ins.")
+    ] = True,
     methods: Annotated[bool, typer.Option("--methods", help="Print a methods paragraph instead.")] = False,
 ) -> None:
     """Write an HTML page with verdict, tables, curves, cost and settings.

@@ -12,6 +12,7 @@ from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.evaluating.agreement import describe_set, measure_models, read_sets
 from perceptinit.evaluating.as_runs import as_runs
 from perceptinit.evaluating.asked import Asked, read_asked, set_tables
+from perceptinit.evaluating.examples import add_examples
 from perceptinit.evaluating.measure import Measured, Session, measure
 from perceptinit.evaluating.models import EvalModel, find_backbone, find_models
 from perceptinit.evaluating.request import Request
@@ -60,6 +61,8 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
         if is_judged:
             sets = read_sets(asked, models, registry)
             measured = measure_models(models, sets, request, session)
+            if request.examples:
+                add_examples(measured, sets)
             summary = "; ".join(map(describe_set, sets))
         else:
             measured = _measure_on_sets(asked, models, registry, session)

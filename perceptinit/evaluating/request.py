@@ -25,3 +25,4 @@ class Request:
     at_once: int
     device: str
     no_cache: bool
+    examples: bool

@@ -91,7 +91,7 @@ class JudgedMeasure(ABC):
         self.config = config
         self.judgments = judgments
         self.names_people = True
-        self._images: StimulusImages | None = None
+        self._images: dict[tuple[int, Fit], StimulusImages] = {}
 
     @abstractmethod
     def read(self) -> object:
@@ -155,12 +155,14 @@ class JudgedMeasure(ABC):
         cache_mib: int = CACHE_MIB,
         fit: Fit = Fit(),
     ) -> StimulusImages:
-        """Return the square images of the stimuli, cached for one size and fit."""
-        if self._images is None or (self._images.size, self._images.fit) != (size, fit):
-            self._images = StimulusImages(
-                stimuli, size, fit=fit, num_workers=num_workers, cache_bytes=cache_mib << 20
-            )
-        return self._images
+        """Return the square images of the stimuli, which are kept for as many inputs as the cache holds."""
+        if (size, fit) not in self._images:
+            limit = cache_mib << 20
+            new = StimulusImages(stimuli, size, fit=fit, num_workers=num_workers, cache_bytes=limit)
+            if new.num_bytes + sum(each.num_bytes for each in self._images.values()) > limit:
+                self._images.clear()
+            self._images[size, fit] = new
+        return self._images[size, fit]
 
     def embed(self, model: DualEncoder, ctx: RunContext, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:
         """Return embeddings of the used stimuli, prepared for the distance, float64 (len(used), D)."""

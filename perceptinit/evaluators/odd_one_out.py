@@ -13,6 +13,7 @@ from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     PAIRS,
     OddOneOut,
+    choose_odd,
     load_odd_one_out,
     odd_one_out_agreement,
 )
@@ -49,7 +50,8 @@ class OddOneOutScore(JudgedMeasure):
             DataError: If images cannot be read.
         """
         judgments: OddOneOut = self.data
-        values = odd_one_out_agreement(self._similarities(model, ctx), judgments.votes)
+        similarities = self._similarities(model, ctx)
+        values = odd_one_out_agreement(similarities, judgments.votes)
         weights = judgments.votes.sum(axis=1)
         error = held_out_error(values, judgments.unit, None, judgments.group, judgments.images.T, weights)
         baselines = odd_one_out_baselines(judgments, num_workers=ctx.num_workers)
@@ -66,6 +68,7 @@ class OddOneOutScore(JudgedMeasure):
                 "num_units": error.num_units,
             },
             items=Items(values, judgments.images, weights, values_of(baselines)),
+            choices=choose_odd(similarities),
         )
 
     def read(self) -> OddOneOut:

@@ -1,15 +1,17 @@
 """Representational similarity analysis with human dissimilarities (`rsa`)."""
 
 # S subjects, K images, P = K (K - 1) / 2 pairs
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from perceptinit.errors import UsageError
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
-from perceptinit.evaluators.metrics import jackknife, leave_out_groups
+from perceptinit.evaluators.metrics import jackknife
+from perceptinit.evaluators.rank_correlation import Without, kendall_without, number, spearman_without
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.scoring import MIN_UNITS, Distance
@@ -19,7 +21,7 @@ from perceptinit.types import Items, MeasuredSplit, RunContext, Score, Stimuli
 MAX_LEFT_OUT = 200  # images that are left out one by one
 NUM_GROUPS = 100  # groups of more images, by position
 
-Correlation = Callable[[np.ndarray, np.ndarray], Any]  # of scipy.stats
+MEASURES = {"rsa_spearman": spearman_without, "rsa_kendall": kendall_without}
 
 
 class RSA(JudgedMeasure):
@@ -51,13 +53,11 @@ class RSA(JudgedMeasure):
         Raises:
             DataError: If matrices or images cannot be read.
         """
-        from scipy.stats import kendalltau, spearmanr
-
         stimuli, used, subjects = self.data
         z = self.embed(model, ctx, stimuli, used)
         distances = model_dissimilarities(z, self.config.distance)
-        for measure, correlation in (("rsa_spearman", spearmanr), ("rsa_kendall", kendalltau)):
-            yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
+        for measure in MEASURES:
+            yield self._score(measure, distances, subjects)
 
     def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
         """Return stimuli, image indices and dissimilarities of the split; UsageError without matrices."""
@@ -72,31 +72,31 @@ class RSA(JudgedMeasure):
         stimuli, used, _ = self.data
         return stimuli, used
 
-    def _score(
-        self, name: str, distances: np.ndarray, subjects: np.ndarray, correlation: Correlation
-    ) -> Score:
+    @cached_property
+    def _ceilings(self) -> dict[str, Sequence[Bounds]]:
+        """The noise ceilings of each measure, which do not depend on the model."""
+        return {name: noise_ceilings(self.data[2], correlate) for name, correlate in MEASURES.items()}
+
+    def _score(self, measure: str, distances: np.ndarray, subjects: np.ndarray) -> Score:
         from scipy.stats import sem
 
-        def statistic(rows: np.ndarray) -> list[float]:
-            chosen = np.ix_(rows, rows)
-            return correlations(distances[chosen], subjects[:, rows][:, :, rows], correlation)
-
         count = len(distances)
-        values = correlations(distances, subjects, correlation)
         group = np.arange(count) % (NUM_GROUPS if count > MAX_LEFT_OUT else count)
-        without = leave_out_groups(statistic, group) if count >= MIN_UNITS else None
-        ceilings = noise_ceilings(subjects, correlation)
+        num_groups = int(group.max()) + 1 if count >= MIN_UNITS else 0
+        found = correlations(distances, subjects, MEASURES[measure], group, num_groups)
+        ceilings = self._ceilings[measure]
+        values, without = found[0], found[1:]
         bounds: Any = np.mean(ceilings, axis=0).tolist() if ceilings else None
         people: Sequence[Any] = range(len(subjects))
         if isinstance(self.judgments, HasPeople):
             people = self.judgments.people
         # empty for a single subject
-        by_person = zip(map(str, people), values, ceilings, strict=True) if ceilings else ()
+        by_person = zip(map(str, people), values.tolist(), ceilings, strict=True) if ceilings else ()
         return Score(
-            name=name,
-            value=float(np.mean(values)),
+            name=f"{measure}/{self.set_name}",
+            value=float(values.mean()),
             num_examples=count * (count - 1) // 2,
-            stderr=None if without is None else jackknife(without.mean(axis=1)),
+            stderr=jackknife(without.mean(axis=1)) if num_groups else None,
             chance=0.0,
             **ceiling_fields(bounds),
             extra={
@@ -111,7 +111,7 @@ class RSA(JudgedMeasure):
                     name: {"value": value, "others": lower} for name, value, (lower, _) in by_person
                 },
             },
-            pseudo_items=None if without is None else pseudo_items(np.array(values), without),
+            pseudo_items=pseudo_items(values, without) if num_groups else None,
         )
 
 
@@ -140,19 +140,30 @@ def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndar
     return squareform(pdist(embeddings, "correlation" if distance == "pearson" else distance))
 
 
-def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> list[float]:
-    """Return the correlation of a dissimilarity matrix with that of each subject, (S,).
+def correlations(
+    distances: np.ndarray, subjects: np.ndarray, correlate: Without, group: np.ndarray, num_groups: int
+) -> np.ndarray:
+    """Return the correlation of a dissimilarity matrix with that of each subject, (1 + G, S).
+
+    The first row is that of all images, the others are those without each group of images.
 
     Args:
         distances: Dissimilarities, (K, K).
         subjects: Dissimilarities of the subjects, (S, K, K). NaN pairs of a subject are excluded.
-        correlation: Correlation of two vectors.
+        correlate: Rank correlation.
+        group: Group of each image, from 0 without gaps, int64 (K,).
+        num_groups: Number of groups G to leave out.
     """
-    pairs = np.triu_indices(len(distances), 1)
-    return [_correlate_known(correlation, distances[pairs], own[pairs]) for own in subjects]
+    pairs = np.array(np.triu_indices(len(distances), 1))
+    found = []
+    for own in subjects:
+        first, second = pairs[:, ~np.isnan(own[tuple(pairs)])]
+        ranked = (number(values[first, second]) for values in (distances, own))
+        found.append(correlate(*ranked, np.stack([group[first], group[second]]), num_groups))
+    return np.stack(found, axis=1)
 
 
-def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
+def noise_ceilings(subjects: np.ndarray, correlate: Without) -> Sequence[Bounds]:
     """Return the correlations of each subject with the mean of the others and with the mean of all.
 
     Dissimilarities are ranked before they are averaged. Empty for fewer than two subjects.
@@ -170,14 +181,15 @@ def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[B
     found = []
     for s, own in enumerate(vectors):
         of_others = _mean_of_known(np.delete(ranks, s, axis=0))
-        lower = _correlate_known(correlation, of_others, own)
-        found.append((lower, _correlate_known(correlation, of_all, own)))
+        lower = _correlate_known(correlate, of_others, own)
+        found.append((lower, _correlate_known(correlate, of_all, own)))
     return found
 
 
-def _correlate_known(correlation: Correlation, a: np.ndarray, b: np.ndarray) -> float:
+def _correlate_known(correlate: Without, a: np.ndarray, b: np.ndarray) -> float:
     known = ~(np.isnan(a) | np.isnan(b))
-    return float(correlation(a[known], b[known]).statistic)
+    no_groups = np.zeros((2, known.sum()), dtype=int)
+    return float(correlate(number(a[known]), number(b[known]), no_groups, 0)[0])
 
 
 def _mean_of_known(vectors: np.ndarray) -> np.ndarray:

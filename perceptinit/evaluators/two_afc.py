@@ -80,8 +80,9 @@ class TwoAFC(JudgedMeasure):
         embedded = self._embed(model, ctx)
         triplets = self.data
         embedded = embedded.select(triplets.used)
-        result = score(embedded, triplets, self.config.weighting)
-        values = agreement(*embedded.distances(triplets), triplets.p_second)
+        distances = embedded.distances(triplets)
+        result = score(embedded, triplets, self.config.weighting, distances)
+        values = agreement(*distances, triplets.p_second)
         answers, people = self._answers
         of_answers = values
         if people is not None:
@@ -120,6 +121,7 @@ class TwoAFC(JudgedMeasure):
                 values_of(baselines),
                 people,
             ),
+            choices=choose(*distances),
         )
         yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
 
@@ -174,6 +176,11 @@ class TwoAFC(JudgedMeasure):
         z = self.embed(model, ctx, triplets.stimuli, triplets.used)
         embedded = Embedded(triplets.used, z, self.distance)
         return read_out(embedded, triplets, self._halving) if self.config.readout else embedded
+
+
+def choose(d_first: np.ndarray, d_second: np.ndarray) -> np.ndarray:
+    """Return the chosen image of each judgment, 1 or 2 in (anchor, first, second), int8; -1 for a tie."""
+    return np.select([d_first < d_second, d_first > d_second], [1, 2], -1).astype(np.int8)
 
 
 def by_anchor(values: np.ndarray, triplets: Triplets, weights: np.ndarray | None) -> Breakdown:

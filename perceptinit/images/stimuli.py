@@ -40,6 +40,11 @@ class StimulusImages:
         self._pixels = torch.empty(shape, dtype=torch.uint8) if fits else None
         self._is_decoded = np.zeros(len(stimuli), dtype=bool)
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of the cache, which is 0 if it cannot contain all images."""
+        return 0 if self._pixels is None else self._pixels.nbytes
+
     def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
         """Return the images at `indices`; DataError naming an image that cannot be decoded."""
         if self._pixels is None:

@@ -29,8 +29,8 @@ SHRUNK = 0.1
 CHANCE = 0.5
 Shape = Literal["", "contracted", "collapsed"]
 
-# rows per block of distances, which limits memory for millions of judgments
-CHUNK = 65_536
+# rows per block of distances, so that a block of embeddings stays in the cache of a processor
+CHUNK = 256
 
 
 def agreement(d_first: np.ndarray, d_second: np.ndarray, p_second: np.ndarray) -> np.ndarray:

@@ -131,9 +131,15 @@ def embed_judged(
     return Embedded(used, embed(encode, images, used, device=device, batch_size=batch_size))
 
 
-def score(embedded: Embedded, triplets: Triplets, weighting: Weighting = "votes") -> TwoAFCResult:
-    """Return the 2AFC score of embeddings; see `measure`."""
-    t, (d_first, d_second) = triplets, embedded.distances(triplets)
+def score(
+    embedded: Embedded,
+    triplets: Triplets,
+    weighting: Weighting = "votes",
+    distances: tuple[np.ndarray, np.ndarray] | None = None,
+) -> TwoAFCResult:
+    """Return the 2AFC score of embeddings; see `measure`. distances: Those of the triplets, if known."""
+    t = triplets
+    d_first, d_second = distances or embedded.distances(t)
     weights = t.num_votes if weighting == "votes" else None
     values = agreement(d_first, d_second, t.p_second)
     error = held_out_error(values, t.unit, t.anchor, t.group, t.roles, weights)

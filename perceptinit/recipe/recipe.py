@@ -85,7 +85,7 @@ class EvalSlot:
         """Return how often the evaluator runs in a run with a length of pretraining; 0 steps: without it."""
         if self.every == "end":
             return 1
-        every = max(num_steps // num_epochs, 1) if self.every == "epoch" else self.every
+        every = max(num_steps // num_epochs, 1) if self.every == "epoch" else int(self.every)
         return 2 + max(num_steps - 1, 0) // every
 
 

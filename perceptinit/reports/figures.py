@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from perceptinit._version import __version__
 from perceptinit.errors import MissingPackageError
 
 # as in report.css, where each of them is different
@@ -75,14 +76,14 @@ def require_matplotlib() -> None:
 
 
 @contextmanager
-def drawing(height: float = 3.2, rows: int = 1, columns: int = 1) -> Iterator[Any]:
+def drawing(height: float = 3.2, rows: int = 1, columns: int = 1, *, shares_x: bool = True) -> Iterator[Any]:
     """Yield Matplotlib axes in the style of the page; an array of them for several rows or columns."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
     with matplotlib.rc_context(_RC):
         canvas = Canvas(figsize=(WIDTH_INCHES, height), layout="constrained")
-        yield canvas.subplots(rows, columns, sharex=True, sharey=True)
+        yield canvas.subplots(rows, columns, sharex=shares_x, sharey=True)
 
 
 def arm_colour(index: int) -> str:
@@ -139,6 +140,15 @@ def finish(ax: Any, title: str, alt: str, caption: str = "") -> Figure:
     stream = io.StringIO()
     ax.figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     return Figure(title, _inline(stream.getvalue(), title, alt), alt, caption)
+
+
+def save(ax: Any, format: str) -> bytes:
+    """Return the figure as a file. format: "pdf" or "svg"."""
+    created = "CreationDate" if format == "pdf" else "Date"
+    metadata = {"Creator": f"perceptinit {__version__}", created: None}
+    stream = io.BytesIO()  # Matplotlib's PDF writer hides the error of a full disk
+    ax.figure.savefig(stream, format=format, metadata=metadata)
+    return stream.getvalue()
 
 
 def _inline(svg: str, title: str, alt: str) -> str:

@@ -1,13 +1,18 @@
 """Figures of models: scores with intervals beside trivial models, and curves over the layers of a model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import fill
 from typing import Any
+
+import numpy as np
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.reports import figures
 
 ROW_INCHES = 0.36
+PANELS = 3  # in a row
+PANEL_INCHES = 1.9
+LABEL_INCHES = 2.0
 LONGEST = 34  # characters in a line of a label
 CAPTION = "Points: scores with 95 % intervals. Band: human ceiling. Dotted: chance."
 
@@ -22,23 +27,56 @@ def model_figures(comparison: Comparison) -> Iterator[figures.Figure]:
                 yield _draw_layers(score, curves)
 
 
+def draw_sets(comparison: Comparison, format: str) -> bytes:
+    """Return a figure with a forest plot of the first score of each set, for a paper.
+
+    Args:
+        comparison: Comparison of models.
+        format: "pdf" or "svg".
+    """
+    by_set: dict[str, ScoreComparison] = {}
+    for score in comparison.scores:
+        by_set.setdefault(score.data_set, score)
+    trivial = (each.name for score in by_set.values() for each in score.baselines)
+    names = list(dict.fromkeys([*comparison.runs.arms, *trivial]))
+    columns = min(PANELS, len(by_set))
+    rows = -(-len(by_set) // columns)
+    height = rows * (1.0 + 0.8 * ROW_INCHES * len(names))
+    with figures.drawing(height, rows, columns, shares_x=False) as axes:
+        every = np.atleast_1d(axes).ravel()
+        for ax, (title, score) in zip(every, by_set.items(), strict=False):
+            _plot_forest(ax, score, names)
+            ax.set_title(title)
+        for ax in every[len(by_set) :]:
+            ax.set_axis_off()
+        every[0].figure.set_figwidth(LABEL_INCHES + PANEL_INCHES * columns)
+        return figures.save(every[0], format)
+
+
 def _draw_forest(score: ScoreComparison) -> figures.Figure:
-    factor = 100 if score.is_share else 1
-    points = [(arm.arm, arm.value.mean, (arm.value.low, arm.value.high)) for arm in score.arms if arm.value]
-    num_models = len(points)
-    points += [(trivial.name, trivial.value, trivial.interval or (None, None)) for trivial in score.baselines]
-    with figures.drawing(height=1.0 + ROW_INCHES * len(points)) as ax:
-        _draw_limits(ax.axvline, ax.axvspan, score)
-        for place, (_, value, (low, high)) in enumerate(points):
-            colour = figures.arm_colour(1) if place < num_models else figures.FAINT
-            ax.plot(factor * value, place, "o", color=colour)
-            if low is not None and high is not None:
-                ax.plot([factor * low, factor * high], [place, place], color=colour)
-        ax.set_yticks(range(len(points)), [fill(name, LONGEST) for name, _, _ in points], fontsize=9)
-        ax.set_ylim(len(points) - 0.5, -0.5)
-        ax.set_xlabel(_unit(score))
-        alt = "; ".join(f"{name} {score.number(value)}" for name, value, _ in points)
+    names = [arm.arm for arm in score.arms if arm.value] + [each.name for each in score.baselines]
+    with figures.drawing(height=1.0 + ROW_INCHES * len(names)) as ax:
+        values = _plot_forest(ax, score, names)
+        alt = "; ".join(f"{name} {score.number(value)}" for name, value in values.items())
         return figures.finish(ax, f"Scores of models: {score.name}", alt, CAPTION)
+
+
+def _plot_forest(ax: Any, score: ScoreComparison, names: Sequence[str]) -> dict[str, float]:
+    """Plot the scores of models and trivial models, with a row for each name, and return them by name."""
+    factor = 100 if score.is_share else 1
+    models = {arm.arm: (arm.value.mean, arm.value.low, arm.value.high) for arm in score.arms if arm.value}
+    trivial = {each.name: (each.value, *(each.interval or (None, None))) for each in score.baselines}
+    _draw_limits(ax.axvline, ax.axvspan, score)
+    for name, (value, low, high) in (models | trivial).items():
+        row = names.index(name)
+        colour = figures.arm_colour(1) if name in models else figures.FAINT
+        ax.plot(factor * value, row, "o", color=colour)
+        if low is not None and high is not None:
+            ax.plot([factor * low, factor * high], [row, row], color=colour)
+    ax.set_yticks(range(len(names)), [fill(name, LONGEST) for name in names], fontsize=9)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel(_unit(score))
+    return {name: value for name, (value, _, _) in (models | trivial).items()}
 
 
 def _find_layers(comparison: Comparison, score: ScoreComparison) -> dict[str, dict[int, float]]:

@@ -12,7 +12,7 @@ from perceptinit.errors import UsageError
 from perceptinit.reports.columns import find_references
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.plots import curve_figure, difference_figure
-from perceptinit.results.measures import is_perceptual
+from perceptinit.results.measures import is_correlation, is_perceptual
 from perceptinit.verdict.headline import Judged
 from perceptinit.verdict.verdict import Verdict, evidence
 from perceptinit.verdict.when import When, find_when
@@ -177,3 +177,11 @@ def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
             for cells, value in zip(table, others, strict=True):
                 cells.append("" if value is None else score.number(value))
         yield Breakdown(f"Each {unit} in {score.name}", headings, table)
+
+
+def find_examples(comparison: Comparison) -> dict[str, Any]:
+    """Return the judgments on which models and people differ, by score; None for scores of matrices."""
+    rows = (row for run in comparison.runs.finished for row in run.scores)
+    found = {row["name"]: row["extra"]["examples"] for row in rows if row["extra"].get("examples")}
+    shown = [s.name for s in comparison.scores if s.name in found or is_correlation(s.measure)]
+    return {name: found.get(name) for name in shown if found}

@@ -1,13 +1,12 @@
 """Figures of scores: curves over samples seen, and differences by data set."""
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 
-from perceptinit._version import __version__
 from perceptinit.analysis.compare import SPLITS
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
@@ -26,6 +25,7 @@ from perceptinit.reports.figures import (
     drawing,
     finish,
     plot_arms,
+    save,
 )
 from perceptinit.results.measures import measure_title
 from perceptinit.verdict.when import When
@@ -35,6 +35,8 @@ PANELS = 3  # in a row
 PANEL_INCHES = 1.3
 LEADS = "Bands: intervals of the paired difference at each evaluation. Mark: the lead has emerged."
 SEEDS_AND_MEANS = "Large marks: mean over seeds with its 95 % interval. Small dots: single seeds."
+OVER_ITEMS = "Differences with simultaneous 95 % intervals."
+LONGEST_LABEL = 40  # characters in a line
 SAME_INTERVALS = "Intervals are those of the verdict, but for one score alone."
 MIN_SEEDS_BAND = 3  # the half-width of a t interval of two values is 13 standard errors
 
@@ -179,10 +181,12 @@ def difference_figure(comparison: Comparison, reference: str) -> Figure | None:
             _dots(ax, scores, contrast, shift, arms.index(contrast.arm))
         ax.set_yticks(range(len(scores)), [s.name for s in scores], fontsize=9)
         ax.set_ylim(len(scores) - 0.5, -0.5)
-        ax.set_xlabel(f"points better than {reference}")
+        ax.set_xlabel(fill(f"points better than {reference}", LONGEST_LABEL))
         add_legend(ax)
         title = f"Difference from {reference}, set by set"
-        return finish(ax, title, _difference_alt(scores, contrasts), f"{SEEDS_AND_MEANS} {SAME_INTERVALS}")
+        of_models = comparison.runs.source.one_run_decides
+        caption = OVER_ITEMS if of_models else f"{SEEDS_AND_MEANS} {SAME_INTERVALS}"
+        return finish(ax, title, _difference_alt(scores, contrasts), caption)
 
 
 def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int) -> None:
@@ -240,11 +244,7 @@ def draw_answers(
         ax.figure.supxlabel(f"improvement in {score.name}{unit_name} (filled: conditions shown)", fontsize=10)
         longest = max(len(found.contrast.title) for found in differences)
         ax.figure.set_figwidth(WIDTH_INCHES + 0.08 * max(0, longest - 25))
-        created = "CreationDate" if format == "pdf" else "Date"
-        metadata = {"Creator": f"perceptinit {__version__}", created: None}
-        stream = io.BytesIO()  # Matplotlib's PDF writer hides the error of a full disk
-        ax.figure.savefig(stream, format=format, metadata=metadata)
-    return stream.getvalue()
+        return save(ax, format)
 
 
 def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> str:

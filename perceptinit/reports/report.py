@@ -19,11 +19,12 @@ from perceptinit.reports.account import (
 )
 from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
 from perceptinit.reports.figures import require_matplotlib
-from perceptinit.reports.forest import model_figures
+from perceptinit.reports.forest import draw_sets, model_figures
 from perceptinit.reports.page import (
     curve_figures,
     difference_figures,
     find_breakdowns,
+    find_examples,
     find_leads,
     find_scale,
     list_cards,
@@ -53,8 +54,8 @@ def write_report(judged: Judged, out: Path, *, with_examples: bool = True) -> No
     Args:
         judged: Comparison to show.
         out: HTML file.
-        with_examples: Whether to include sections of plug-ins, which load models and data. The page states
-            why a section is missing.
+        with_examples: Whether to include examples of judgments, and sections of plug-ins, which load models
+            and data. The page states why a section is missing.
 
     Raises:
         UsageError: If `out` exists and is not a report of perceptinit.
@@ -66,7 +67,7 @@ def write_report(judged: Judged, out: Path, *, with_examples: bool = True) -> No
 
 
 def write_figure(judged: Judged, out: Path) -> None:
-    """Write a figure of the headline's differences in the primary score, for a paper.
+    """Write a figure for a paper: the headline's differences in the primary score, or the scores of models.
 
     Args:
         judged: Comparison to show.
@@ -79,6 +80,9 @@ def write_figure(judged: Judged, out: Path) -> None:
     """
     require_matplotlib()
     _check_out(out, *FIGURES[out.suffix])
+    if judged.comparison.runs.source.one_run_decides:
+        write_file(out, draw_sets(judged.comparison, out.suffix[1:]))
+        return
     score, found = _main_differences(judged)
     shown = {answer.contrast for answer in judged.answers if answer.is_firm}
     write_file(out, draw_answers(score, found, shown, judged.comparison.runs.arms, out.suffix[1:]))
@@ -166,6 +170,7 @@ def render(judged: Judged, *, with_examples: bool = True) -> str:
         leads=lead_figure(comparison, leads) if leads else None,
         stage_one=stage_one_figures(runs),
         breakdowns=list(find_breakdowns(comparison)),
+        examples=find_examples(comparison) if with_examples else {},
         sections=sections,
         notes=notes,
         states=[(run, describe_run(run)) for run in runs.runs],

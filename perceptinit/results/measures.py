@@ -73,7 +73,12 @@ def incomplete(extra: Mapping[str, Any]) -> str:
 
 def is_share(measure: str, chance: float | None) -> bool:
     """Return whether a score is a share of examples, reported in percent and points."""
-    return chance is not None and measure.partition("_")[0] not in _names()["kinds"]["not_shares"]
+    return chance is not None and not is_correlation(measure)
+
+
+def is_correlation(measure: str) -> bool:
+    """Return whether a measure is a correlation, or a kappa, in [-1, 1]."""
+    return measure.partition("_")[0] in _names()["kinds"]["correlations"]
 
 
 def readable_seconds(seconds: float) -> str:

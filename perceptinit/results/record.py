@@ -224,11 +224,11 @@ def processor_name() -> str:
 
 def score_row(score: Score, stage: str, epoch: int, samples_seen: int) -> dict[str, Any]:
     """Return the row of a score in a record, with the stage and the samples seen."""
-    row = asdict(replace(score, items=None, pseudo_items=None)) | {
+    row = asdict(replace(score, items=None, pseudo_items=None, choices=None)) | {
         "value": finite(score.value),
         "extra": plain(score.extra),
     }
-    del row["items"], row["pseudo_items"]  # the first are stored in a separate file
+    del row["items"], row["pseudo_items"], row["choices"]  # the first are stored in a separate file
     return {"stage": stage, "epoch": epoch, "samples_seen": samples_seen, **row}
 
 

@@ -1,5 +1,6 @@
 """The resources of a recipe before it starts: steps, GPU memory, time, decoding cores and disk."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -12,6 +13,7 @@ from perceptinit.errors import count
 from perceptinit.recipe.plan import (
     DECODE_SECONDS,
     TRAINING_FACTOR,
+    ModelCost,
     list_stages,
     model_cost,
     stage_plan,

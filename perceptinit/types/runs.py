@@ -142,6 +142,8 @@ class Score:
         lower_ceiling: Lower bound of the ceiling, from the votes of the other people only.
         extra: Details for the record, such as per-class accuracies, which tables do not show.
         items: Per-item values, for intervals over images. None if the score is not a mean over items.
+        choices: Column of the image that the model chooses in each judgment of three images, int8 (N,); -1
+            for a tie. They are not recorded.
         pseudo_items: Jackknife pseudo-values of a score that is not a mean over items, for intervals in
             `perceptinit eval`. They are not recorded.
     """
@@ -158,6 +160,7 @@ class Score:
     extra: Mapping[str, Any] = field(default_factory=dict)
     items: Items | None = field(default=None, compare=False, repr=False)
     pseudo_items: Items | None = field(default=None, compare=False, repr=False)
+    choices: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def missing(self) -> str:

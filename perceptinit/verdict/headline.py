@@ -145,7 +145,9 @@ def _summarize(comparison: Comparison, published: Sequence[PublishedScore]) -> S
         describe_failures(comparison.runs, score),
     ]
     limits = find_limits(comparison, score, arms, answers, departures)
-    said = [compare_with_trivial(score), *of_target]
+    said = [compare_with_trivial(score)]
+    said += [compare_with_trivial(each, f"In {each.data_set}, the") for each in comparison.sets_of(score)]
+    said += of_target
     if arms or not of_target:
         said += answer_in_words(comparison, score, arms, answers)
     return Summary(

@@ -195,7 +195,12 @@ def _describe_better_arms(comparison: Comparison, score: ScoreComparison, arms: 
 
 
 def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence on each score in which an arm is not shown to be above a trivial model."""
+    """Yield a sentence on each score in which an arm is not shown to be above a trivial model.
+
+    Of models, the answer compares the best one, and figures show the others.
+    """
+    if comparison.runs.source.one_run_decides:
+        return
     for score, arm in product(comparison.scores, arms):
         is_read = score == comparison.primary and not score.is_pretrained  # the reading says it
         found = score.find_lead(arm)

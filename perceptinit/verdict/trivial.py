@@ -26,8 +26,11 @@ def find_leads(score: ScoreComparison, model: str) -> Mapping[str, Estimate]:
     return {name: estimate_two_way(own, level) for name, own in parts.items() if own}
 
 
-def compare_with_trivial(score: ScoreComparison) -> str:
-    """Return a sentence on the best model and the best trivial model; empty without values by item."""
+def compare_with_trivial(score: ScoreComparison, place: str = "The") -> str:
+    """Return a sentence on the best model and the best trivial model; empty without values by item.
+
+    place: First word, or words that name the data set.
+    """
     arm = find_best_model(score)
     leads = find_leads(score, arm)
     known = [trivial for trivial in score.baselines if trivial.name in leads]
@@ -43,9 +46,10 @@ def compare_with_trivial(score: ScoreComparison) -> str:
         relation = "is below"
     units = score.components[Contrast(arm, best.name)].units
     return (
-        f"The best model, {arm}, {relation} the best trivial model, {best.name}: {score.signed(lead.mean)} "
-        f"({score.number(value.mean)} and {score.number(best.value)} %; simultaneous 95 % interval of "
-        f"{len(leads)} trivial models {score.interval(lead)} over {' and '.join(units)})."
+        f"{place} best model, {arm}, {relation} the best trivial model, {best.name}: "
+        f"{score.signed(lead.mean)} ({score.number(value.mean)} and {score.number(best.value)} %; "
+        f"simultaneous 95 % interval of {len(leads)} trivial models {score.interval(lead)} over "
+        f"{' and '.join(units)})."
     )
 
 

@@ -1,9 +1,11 @@
 """`perceptinit eval --on`: models on human judgments, through the command line and against numpy."""
 
+import base64
 import csv
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pyarrow
@@ -27,6 +29,7 @@ from perceptinit.evaluating.layers import choose_layers, encode_layers, pool
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluating.other_models import load_function, load_timm
 from perceptinit.evaluators.judged import GivenEmbeddings
+from perceptinit.images.decoding import load_batch
 from perceptinit.judgments.linear_map import halve
 from perceptinit.judgments.own.table import Table
 from perceptinit.seeding import generator
@@ -589,3 +592,150 @@ def test_the_best_model_is_compared_with_the_best_trivial_model_first(cli, lab):
     assert first.endswith(f"the best trivial model, {trivial}: {100 * mean:+.1f} points")
     low, high = map(float, re.search(r"of 7 trivial models (\S+) to (\S+) over images", printed).groups())
     assert (low, high) == pytest.approx((100 * (mean - half), 100 * (mean + half)), abs=0.1)
+
+
+def choose(embeddings, images):
+    """Return the column of the candidate that is closer to the anchor, or of the odd image."""
+    z = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    a, b, c = images.T
+    return np.stack([z[b] * z[c], z[a] * z[c], z[a] * z[b]]).sum(axis=2)
+
+
+def leads_and_choices(name, votes, rows):
+    """Return the choices of two models in numpy, and the lead of the majority over each, (2, N)."""
+    models = [np.load(name.format(i)) for i in (0, 1)]
+    similar = np.stack([choose(model, rows) for model in models])
+    if votes.shape[1] == 2:  # an anchor and two candidates
+        votes = np.column_stack([np.zeros(len(votes), int), votes])
+        chosen = np.where(similar[:, 2] > similar[:, 1], 1, 2)
+    else:
+        chosen = similar.argmax(axis=1)
+    return chosen, votes.max(axis=1) - np.take_along_axis(votes[None], chosen[..., None], 2)[..., 0]
+
+
+@pytest.fixture
+def examples(cli, lab):
+    """Return a function that runs `eval` on two models, and returns the examples of each score."""
+
+    def run(*sets):
+        done = cli("eval", "ours.parquet", "noise.parquet", *sets, "--format", "csv")
+        (lab / "scores.csv").write_text(done.stdout)
+        rows = csv.DictReader(io.StringIO(done.stdout))
+        found = {}
+        for row in rows:
+            extra = json.loads(row["details"])["score"]["extra"]
+            if "examples" in extra:
+                found[row["measure"]] = row["arm"], extra["examples"]
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("measure", "made", "num"), [("2afc", TRIPLETS, 2), ("odd_one_out", ODD, 3)], ids=["2afc", "odd"]
+)
+def test_examples_have_the_largest_leads_of_votes_over_the_choices_of_models(
+    examples, lab, measure, made, num
+):
+    best, found = examples(*asked(*SETS))[measure]
+    for i, arm in enumerate(("ours.parquet", "noise.parquet")):
+        table = parquet.read_table(lab / arm).to_pydict()
+        np.save(lab / f"{abs(i - (best == 'noise.parquet'))}.npy", np.array(table["embedding"]))
+    questions = {}  # tables join the votes of equal questions
+    for row, counts in zip(*made, strict=True):
+        order = [0, *(1 + np.argsort(row[1:]))] if num == 2 else np.argsort(row)
+        own = counts[np.array(order[1:]) - 1] if num == 2 else counts[order]
+        key = tuple(row[order])
+        questions[key] = questions.get(key, 0) + own
+    rows = np.array(list(questions))
+    votes = np.array(list(questions.values()))
+    rows, votes = rows[votes.sum(axis=1) > 0], votes[votes.sum(axis=1) > 0]
+    chosen, leads = leads_and_choices(str(lab / "{}.npy"), votes, rows)
+    whole = votes if num == 3 else np.column_stack([np.zeros(len(votes), int), votes])
+    own = np.take_along_axis(whole[None], chosen[..., None], 2)[..., 0]
+    kinds = {
+        "best": (leads[0], leads[0] > 0),
+        "all": (leads.min(axis=0), (leads > 0).all(axis=0)),
+        "two": (abs(own[0] - own[1]), chosen[0] != chosen[1]),
+    }
+    assert found["num"] == len(rows)
+    for kind in found["kinds"]:
+        lead, differs = kinds[kind["kind"]]
+        assert kind["num"] == differs.sum()
+        by_names = {frozenset(NAMES[i] for i in row): n for row, n in zip(rows, lead, strict=True)}
+        shown = [by_names[frozenset(each["name"] for each in judgment)] for judgment in kind["judgments"]]
+        assert shown == sorted(lead[differs], reverse=True)[:3]
+
+
+def test_examples_contain_at_most_27_images_of_112_pixels(examples, cli, lab):
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        Image.fromarray(rng.integers(0, 256, (300, 500, 3), np.uint8)).save(lab / "photos" / name)
+    _, found = examples(*asked("triplets.csv"))["2afc"]
+    pictures = found["pictures"].values()
+    assert 3 <= len(pictures) <= 27
+    decoded = [Image.open(io.BytesIO(base64.b64decode(each.partition(",")[2]))) for each in pictures]
+    assert {image.size for image in decoded} == {(112, 112)}
+    assert cli("report", "scores.csv", "--out", "page.html").returncode == 0
+    page = (lab / "page.html").read_text()
+    assert page.count('src="data:image/jpeg') >= len(pictures)
+    cli("report", "scores.csv", "--out", "page.html", "--no-examples")
+    assert "data:image/jpeg" not in (lab / "page.html").read_text()
+
+
+def test_examples_of_sets_without_images_have_names_and_matrices_have_none(examples, cli, lab):
+    found = examples(*(word for each in SETS for word in ("--on", f"{each},images=none")))
+    assert {measure: each["pictures"] for measure, (_, each) in found.items()} == {
+        "2afc": {},
+        "odd_one_out": {},
+    }
+    assert cli("report", "scores.csv", "--out", "page.html").returncode == 0
+    page = (lab / "page.html").read_text()
+    assert re.search(r'<span class="stimulus">\d\d.png</span>', page)
+    assert "Matrices contain no choices, so no judgments are shown." in page
+
+
+def test_a_figure_of_models_has_a_panel_for_each_set(examples, cli, lab):
+    examples(*asked(*SETS))
+    assert cli("report", "scores.csv", "--out", "models.svg").returncode == 0
+    words = re.findall(r">([^<>]+)</text>", (lab / "models.svg").read_text())
+    assert [words.count(title) for title in ("triplets", "odd", "rdm")] == [1, 1, 1]
+    assert {"ours.parquet", "noise.parquet", "pixels 32 x 32", "rsa_spearman"} <= {*words}
+
+
+def test_images_are_decoded_once_for_20_models_and_6_sets(cli, lab, monkeypatch):
+    """Models of two image sizes alternate."""
+    lines = [
+        f"def m{i}():\n    f = lambda x: x[:, :, ::7, ::7].flatten(1)[:, :147] + {i}\n" for i in range(20)
+    ]
+    lines = [f"{line}    f.image_size = {(56, 70)[i % 2]}\n    return f\n" for i, line in enumerate(lines)]
+    (lab / "twenty.py").write_text("".join(lines))
+    for name in ("triplets", "odd"):
+        for copy in "ab":
+            shutil.copy(lab / f"{name}.csv", lab / f"{name}_{copy}.csv")
+    sizes = []
+
+    def load(sources, keys, size, *rest):
+        sizes.extend([size] * len(sources))
+        return load_batch(sources, keys, size, *rest)
+
+    monkeypatch.setattr("perceptinit.images.stimuli.load_batch", load)
+    sets = [*SETS[:2], *(f"{name}_{copy}.csv" for name in ("triplets", "odd") for copy in "ab")]
+    done = cli("eval", *(f"twenty:m{i}" for i in range(20)), *asked(*sets), "--format", "json")
+    assert len(json.loads(done.stdout)["measured"]) == 20 * 6
+    assert [sizes.count(size) for size in (56, 70)] == [NUM, NUM]
+
+
+def test_intervals_of_correlations_are_those_of_fishers_z(cells, lab):
+    """A model that is nearly equal to the people: Student's interval would exceed 1."""
+    z = EMBEDDINGS[:10] / np.linalg.norm(EMBEDDINGS[:10], axis=1, keepdims=True)
+    apart = 1 - z @ z.T
+    np.save(lab / "near.npy", np.round(apart) * (1 - np.eye(10)))
+    (lab / "ten.txt").write_text("\n".join(NAMES[:10]))
+    found = cells("ours.parquet", sets=("near.npy,kind=dissimilarity,names=ten.txt",))
+    row = found["rsa_spearman", "ours.parquet"]
+    center = np.arctanh(row["mean"])
+    half = center - np.arctanh(row["mean_low"])
+    student = half * (1 - row["mean"] ** 2)
+    assert row["mean"] + student > 1 > row["mean_high"]
+    assert np.arctanh(row["mean_high"]) - center == pytest.approx(half)

@@ -15,6 +15,7 @@ from perceptinit.evaluators.metrics import (
     mean_per_class_recall,
     share_score,
 )
+from perceptinit.evaluators.rank_correlation import kendall_without, spearman_without
 from perceptinit.evaluators.rsa import correlations, noise_ceilings, pseudo_items
 
 
@@ -101,13 +102,27 @@ def test_rsa_is_a_rank_correlation_with_each_subject():
     model = square(0.1, 0.2, 0.3)
     subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
     # Spearman: 1 and 1 - 6 * 2 / (3 * 8) = 0.5; Kendall: 1 and (2 - 1) / 3
-    assert correlations(model, subjects, spearmanr) == pytest.approx([1, 0.5])
-    assert correlations(model, subjects, kendalltau) == pytest.approx([1, 1 / 3])
+    assert correlations(model, subjects, spearman_without, np.arange(3), 0).tolist() == [[1, 0.5]]
+    assert correlations(model, subjects, kendall_without, np.arange(3), 0)[0] == pytest.approx([1, 1 / 3])
 
 
 def test_rsa_excludes_pairs_without_an_answer():
-    model = square(0.1, 0.2, 0.3)
-    assert correlations(model, square(1, np.nan, 3)[None], spearmanr) == pytest.approx([1])
+    subjects = square(1, np.nan, 3)[None]
+    found = correlations(square(0.1, 0.2, 0.3), subjects, spearman_without, np.arange(3), 0)
+    assert found == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("own", "scipys"), [(spearman_without, spearmanr), (kendall_without, kendalltau)])
+@pytest.mark.parametrize("num_values", [4, 10_000])  # with many ties and with few
+def test_rank_correlations_without_a_group_equal_those_of_scipy(own, scipys, num_values):
+    rng = np.random.default_rng(0)
+    model, subject = rng.integers(0, num_values, (2, 20, 20)).astype(float)
+    subject[rng.random(subject.shape) < 0.1] = np.nan
+    group = rng.permutation(20) % 6
+    found = correlations(model, subject[None], own, group, 6)[:, 0]
+    for mask, value in zip([group >= 0, *(group != g for g in range(6))], found, strict=True):
+        pairs = np.triu(np.outer(mask, mask), 1) & ~np.isnan(subject)
+        assert value == pytest.approx(scipys(model[pairs], subject[pairs]).statistic, abs=1e-12)
 
 
 def test_pseudo_values_have_the_mean_of_the_score_and_the_error_of_the_jackknife():
@@ -121,7 +136,7 @@ def test_pseudo_values_have_the_mean_of_the_score_and_the_error_of_the_jackknife
 
 def test_the_noise_ceiling_excludes_the_subject_below_and_includes_it_above():
     subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
-    lower, upper = np.mean(noise_ceilings(subjects, spearmanr), axis=0)
+    lower, upper = np.mean(noise_ceilings(subjects, spearman_without), axis=0)
     # without: each is predicted by the other, 0.5; the mean ranks 1, 2.5, 2.5 have sqrt(3)/2 with each
     assert (lower, upper) == (pytest.approx(0.5), pytest.approx(3**0.5 / 2))
-    assert noise_ceilings(subjects[:1], spearmanr) == []
+    assert noise_ceilings(subjects[:1], spearman_without) == []

@@ -306,6 +306,7 @@ MADE = {
     "triplets.csv": "anchor_img,positive_img,negative_img\n000.jpg,001.jpg,002.jpg\n",
     "likert.csv": "image_1,image_2,rating,subject\n000.jpg,001.jpg,5,a\n000.jpg,002.jpg,4,a\n",
     "pairs.csv": "first,second,d\n000.jpg,001.jpg,5\n000.jpg,002.jpg,4\n",
+    "cars.csv": "1,2,3\n3,2,1\n",
     "matrix.csv": "000.jpg,001.jpg,002.jpg\n0,1,2\n1,0,3\n2,3,0\n",
 }
 
@@ -333,3 +334,9 @@ def test_a_line_of_the_page_reads_a_file_in_the_published_layout(folder, line):
         write_mat(folder / name, **MADE[name])
     judgments = opened(f"{line},test_share=1.0,val_share=0.0")
     assert len(judgments.load("test")) > 0
+
+
+def test_the_page_converts_the_most_central_of_three_images_to_two_triplets(folder):
+    (folder / "survey_data.csv").write_text("id,central,first,second,third,ms\n7,2,1,2,3,900\n")
+    exec(re.findall(r"```python\n(import csv.*?)```", PAGE, re.S)[0], {})
+    assert (folder / "cars.csv").read_text().split() == ["1,2,3", "3,2,1"]

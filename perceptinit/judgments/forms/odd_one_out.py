@@ -152,6 +152,13 @@ def odd_one_out_agreement(similarities: np.ndarray, votes: np.ndarray) -> np.nda
     return (share * votes_of_pair).sum(axis=1) / votes_of_pair.sum(axis=1)
 
 
+def choose_odd(similarities: np.ndarray) -> np.ndarray:
+    """Return the image outside the most similar pair of each judgment, int8 (N,); -1 for a tie."""
+    is_best = similarities == similarities.max(axis=1, keepdims=True)
+    odd = np.take(ODD_OF_PAIR, is_best.argmax(axis=1))
+    return np.where(is_best.sum(axis=1) == 1, odd, -1).astype(np.int8)
+
+
 class SamePairs(RatedPairs):
     """Pairs of images that people judged as the same or different: the closeness is the share of "same"."""
 

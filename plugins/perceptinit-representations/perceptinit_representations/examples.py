@@ -1,32 +1,24 @@
 """Example judgments with a model's choices, class predictions and text-to-image retrieval, for the report."""
 
 # N triplets or images, C classes, D embedding
-import base64
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from perceptinit.companion import (
-    WHITE,
-    Color,
-    ImageSource,
     RetrievalSet,
     ZeroShotSet,
-    decode,
     embed_judged,
     load_batch,
-    load_square,
+    thumbnail,
     zero_shot_classifier,
 )
 from perceptinit.plugin import Fit, Judgments, ShownRun, StimulusImages, Triplets, generator
 
 NUM_SAMPLED = 256  # test examples, before the choice of those to show
 NUM_SHOWN = 3
-THUMBNAIL_SIZE = 112  # pixels
 
 
 def triplet_examples(run: ShownRun, judgments: Judgments) -> dict[str, Any]:
@@ -80,18 +72,6 @@ def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> d
 def draw_sample(count: int, name: str) -> np.ndarray:
     """Return sorted random row indices, the same for all arms and reports."""
     return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
-
-
-def thumbnail(source: ImageSource, key: str, background: Color = WHITE) -> str:
-    """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, or a PNG for tiny images."""
-    pixels = decode(source, key, background)
-    is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
-    if not is_tiny:
-        pixels = load_square(pixels, key, THUMBNAIL_SIZE, Fit("pad", WHITE), WHITE).transpose(1, 2, 0)
-    stream = io.BytesIO()
-    kind = "png" if is_tiny else "jpeg"
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, quality=85)
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 @torch.no_grad()
