@@ -105,7 +105,7 @@ class ScoreReader:
             raise self.rows.error(
                 indices[outside], f"{measure} is a share, but is not in [0, 1]. Correct the cell"
             )
-        are_large = values > MOST_FRACTION
+        are_large = (values > MOST_FRACTION) | (self.chances[indices] > MOST_FRACTION)
         are_fractions = values <= 1
         if not are_large.any() or not are_fractions.any():
             return
