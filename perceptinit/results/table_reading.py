@@ -73,14 +73,14 @@ def require_distinct(path: Path, arms: Iterable[str]) -> None:
 
 
 def require_direction(path: Path, runs: Iterable[LoadedRun], direction: Direction | None) -> None:
-    """Raise UsageError if no measure that ranks arms states which values are better, or all contradict `direction`."""
+    """Raise UsageError if no measure that ranks arms has a direction, or if all contradict the stated one."""
     scores = [row for run in runs for row in run.scores if not is_diagnostic(split_name(row["name"])[0])]
     is_higher = direction == "higher"
     if direction and scores and all(row["higher_is_better"] != is_higher for row in scores):
         names = shown(", ".join(dict.fromkeys(split_name(row["name"])[0] for row in scores)))
         raise UsageError(
-            f"{path}: --direction {direction} contradicts the name of the measure {names}. Remove it, or add a "
-            "column higher_is_better"
+            f"{path}: --direction {direction} contradicts the name of the measure {names}. Remove it, or "
+            "add a column higher_is_better"
         )
     unknown_ones = sorted({row["name"] for row in scores if not row.get("has_direction", True)})
     if unknown_ones and not any(row.get("has_direction", True) for row in scores):

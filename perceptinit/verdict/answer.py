@@ -8,7 +8,8 @@ from itertools import chain
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.questions import NOISE, SIDES, Case, Outcome
 from perceptinit.results.preregistration import EDITED, is_edited
-from perceptinit.verdict.claim import State
+from perceptinit.results.source import Fact
+from perceptinit.verdict.claim import State, to_sentence
 from perceptinit.verdict.limits import SMOKE, describe_family, limit_of_delta
 from perceptinit.verdict.readings import (
     find_assumptions,
@@ -85,7 +86,7 @@ def _say(
     arm = main.contrast.arm
     reference = main.contrast.reference
     mean = difference.value.mean
-    own, other, sure = _describe_numbers(score, difference)
+    own, other, sure = describe_numbers(score, difference)
     lower = "" if score.higher_is_better else "lower is better"
     unit = " %" if score.is_share else ""
     numbers = f"{lower}{': ' if lower else ''}{own} and {other}{unit}; {sure}"
@@ -112,6 +113,8 @@ def _claim(comparison: Comparison, score: ScoreComparison, main: Verdict, answer
     text = read_claim(comparison, score, main, _find_own_structure(main, answers))
     if comparison.runs.is_simulated:
         text = f"in the simulated world, {text}"
+    if Fact.REPEATED in find_assumptions([main]):
+        text = f"if {Fact.REPEATED}, {text}"
     return text if text.startswith(main.contrast.arm) else f"{text[0].upper()}{text[1:]}"
 
 
@@ -119,7 +122,9 @@ def _find_own_structure(main: Verdict, answers: Sequence[Verdict]) -> Verdict | 
     return find_structure(v for v in answers if v.contrast.arm == main.contrast.arm)
 
 
-def _describe_numbers(score: ScoreComparison, difference: Difference) -> tuple[str, str, str]:
+def describe_numbers(
+    score: ScoreComparison, difference: Difference, is_short: bool = True
+) -> tuple[str, str, str]:
     """Return the scores of both arms, and the interval of their difference with the number of seeds."""
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
@@ -128,7 +133,7 @@ def _describe_numbers(score: ScoreComparison, difference: Difference) -> tuple[s
     return (
         own,
         other,
-        describe_interval(difference, score, is_short=True) if difference.has_interval else single,
+        describe_interval(difference, score, is_short) if difference.has_interval else single,
     )
 
 
@@ -193,8 +198,7 @@ def _list_own(score: ScoreComparison, main: Verdict, reading: str) -> list[str]:
         return split_sentences(reading)[1:]
     if main.contrast.arm in score.taught or not score.is_pretrained:
         return [reading]
-    text = _name_obstacle(main)
-    return [f"{text[0].upper()}{text[1:]}."] if text else []
+    return list(filter(None, [to_sentence(_name_obstacle(main))]))
 
 
 def _name_obstacle(main: Verdict) -> str:

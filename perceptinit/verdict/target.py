@@ -21,6 +21,9 @@ def describe_target(score: ScoreComparison, target: float) -> Iterator[str]:
         score: Primary score.
         target: Value in percent for shares, and otherwise in the unit of the score.
     """
+    if score.is_share and not 1 < target <= POINTS:
+        yield f"Target {target:g} % is not compared: expected percent, more than 1 and at most 100."
+        return
     rule = replace(score.rule, delta=None, num_pooled=0, spread=None, is_unpaired=False)
     goal = target / POINTS if score.is_share else target
     measured = [arm for arm in score.arms if arm.value]

@@ -7,6 +7,7 @@ from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.statistics import Estimate
+from perceptinit.verdict.verdict import POOLED
 
 
 def find_best_model(score: ScoreComparison) -> str:
@@ -42,10 +43,11 @@ def compare_with_trivial(score: ScoreComparison) -> str:
     elif (lead.high or 0.0) < 0:
         relation = "is below"
     units = score.components[Contrast(arm, best.name)].units
+    judges = "" if "people" in units else f", {POOLED}"
     return (
         f"The best model, {arm}, {relation} the best trivial model, {best.name}: {score.signed(lead.mean)} "
         f"({score.number(value.mean)} and {score.number(best.value)} %; simultaneous 95 % interval of "
-        f"{len(leads)} trivial models {score.interval(lead)} over {' and '.join(units)})."
+        f"{len(leads)} trivial models {score.interval(lead)} over {' and '.join(units)}{judges})."
     )
 
 

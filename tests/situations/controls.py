@@ -195,7 +195,7 @@ RISES = {
         truth="mimetic leads by 3 points without judgments, so no 2AFC is asked for",
         arms={"random": RANDOM, "mimetic": Lead(3)},
         must=(r"(?<![Ww]hether )mimetic is worth it",),
-        never=(r"2AFC", r"learned its judgments"),
+        never=(r"2AFC \d", r"learned its judgments"),
         firm=True,
     ),
 }
@@ -327,11 +327,15 @@ SEARCHED = {
         must=(BETTER,),
         never=(r"another lr", r"another .*rate"),
     ),
-    "a rate of pixels without a search": Situation(
-        truth="people was searched for its rate, pixels was not",
+    "a rate of pixels by a longer search": Situation(
+        truth="pixels was searched twice as long as people",
         arms=arms(Lead(3), pixels=Lead(0)),
         expect=TUNE,
-        change=in_turn(*map(tuned, ("random", "people", "shuffled")), search("people", "shuffled")),
+        change=in_turn(
+            *map(tuned, ("random", "people", "shuffled")),
+            tuned("pixels", trials=10),
+            search("people", "shuffled", "pixels"),
+        ),
         never=(WORTH, STRUCTURE),
     ),
 }  # fmt: skip

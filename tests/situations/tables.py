@@ -240,8 +240,8 @@ UNITS = {
     "every answer is right": Table(
         truth="all runs of both arms score 100 %, so the test cannot show a difference",
         text=write(FULL),
-        must=(r"less than 0\.5 points from the highest possible score",),
-        never=STRONGLY,
+        must=(r"undecided", r"Scores are rounded to 100\.0 points, so more seeds alone may not decide it"),
+        never=(*STRONGLY, r"would decide it"),
     ),
     "the baseline is at chance": Table(
         truth="both arms are at chance, so the test shows no difference of what they learned",
@@ -260,16 +260,15 @@ UNITS = {
         truth="pi is at 73 %; the target is a share where percent is meant",
         text=LEAD,
         options=(*OPTIONS, "--target", "0.74"),
-        must=(r"0\.74 % may be a share: then set 74",),
-        never=(r"pi is better than the target",),
+        must=(r"Target 0\.74 % is not compared: expected percent",),
+        never=(r"than the target",),
     ),
     "a target is above the range": Table(
         truth="no accuracy is 176.5 %",
         text=LEAD,
         options=(*OPTIONS, "--target", "176.5"),
-        must=(r"--target|target", r"100"),
+        must=(r"Target 176\.5 % is not compared: expected percent, more than 1 and at most 100",),
         never=(r"than the target",),
-        is_refused=True,
     ),
 }  # fmt: skip
 
