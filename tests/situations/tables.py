@@ -714,6 +714,13 @@ ALIKE = {
         must=(r"no arm called 'rando'",),
         is_refused=True,
     ),
+    "an arm that is listed twice": Table(
+        truth="twin repeats the scores of random, as a setting without effect or a wrong file does",
+        text=write([*ACC, *changed((row for row in ACC if row["arm"] == "random"), "random", None, arm="twin")]),
+        must=(WORTH, r"twin scores exactly as random does in every seed"),
+        never=(r"twin makes no difference that matters",),
+        firm=True,
+    ),
     "no delta": Table(
         truth="pi leads by 3 points; nothing says what matters",
         text=LEAD,
@@ -817,6 +824,28 @@ MEANS = {
         truth="means of one decimal differ by a step, and their standard deviation is rounded to 0",
         text=means("random,top1,77.6,0.0,3", "pi,top1,78.2,0.0,3"),
         never=STRONGLY,
+    ),
+    "means beside a target": Table(
+        truth="pi has a mean of 79.4 in three runs with a deviation of 0.3, which is above 78",
+        text=means("random,top1,77.6,0.2,3", "pi,top1,79.4,0.3,3"),
+        options=(*OPTIONS, "--target", "78"),
+        must=(r"pi is better than the target", r"3 runs"),
+        never=(r"one run does not show",),
+        firm=True,
+    ),
+    "means on two data sets": Table(
+        truth="nothing shows how the mean over two sets varies, because runs are not listed",
+        text=means(
+            *(
+                "random,top1,a,77.6,0.2,3",
+                "pi,top1,a,79.4,0.3,3",
+                "random,top1,b,57.6,0.2,3",
+                "pi,top1,b,59.4,0.3,3",
+            ),
+            header="arm,measure,data_set,mean,sd,n",
+        ),
+        must=(r"means of several data sets have no common spread",),
+        is_refused=True,
     ),
     "means without a spread": Table(
         truth="nothing shows how the runs vary",

@@ -16,7 +16,9 @@ VIEWS = {
     "terminal": ("--all",),
     "markdown": ("--all", "--format", "markdown"),
     "json": ("--format", "json"),
+    "short": (),
 }
+FIRM = r"(?<![Ww]hether )(?<!that )\w+ (is (not )?worth it|makes no difference that matters)"
 EVERY = [pytest.param(name, id=name.replace(" ", "-")) for name in TABLES]
 
 
@@ -57,6 +59,25 @@ def test_sentences_are_supported_by_the_table(name, tmp_path, request):
     if name in NOT_YET:
         request.applymarker(pytest.mark.xfail(strict=True, reason="the reader does not know this yet"))
     assert find_unsupported(TABLES[name], show(TABLES[name], tmp_path, "markdown")) == []
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if "arms" in name])
+def test_the_short_answer_names_what_it_assumes(name, tmp_path):
+    assert_assumptions(TABLES[name], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
+def test_every_short_answer_names_what_it_assumes(name, tmp_path):
+    assert_assumptions(TABLES[name], tmp_path)
+
+
+def assert_assumptions(table, folder):
+    """Assert that a firm word is printed with the assumptions that a table cannot show."""
+    lines = show(table, folder, "short")
+    assert [p for p in table.never for line in lines if re.search(p, line)] == []
+    is_firm = any(re.search(FIRM, line) for line in lines)
+    assert any("This assumes that" in line for line in lines) or not is_firm
 
 
 @pytest.mark.slow  # three further views of each table
