@@ -183,13 +183,12 @@ def find_caveats(
         is_new = control and control not in " ".join(own)
         found += [*own, f"{control}." if is_new else ""]
     found.append(f"This assumes that {assumed}." if assumed else "")
-    for second in main[1:2]:
-        obstacle = _name_obstacle(second)
-        found.append(f"For {second.contrast.arm}, {obstacle}." if obstacle else "")
+    obstacles = {second.contrast.arm: _name_obstacle(second) for second in main[1:2]}
+    found += [f"For {arm}, {obstacle}." for arm, obstacle in obstacles.items() if obstacle]
     elsewhere = (SMOKE, describe_family(score, answers), limit_of_delta(score))
-    found += [limit for limit in limits if limit not in elsewhere]
-    sentences = chain(*map(split_sentences, filter(None, found)))
-    return [sentence for sentence in sentences if len(sentence.split()) <= MOST_WORDS][:MOST_CAVEATS]
+    further = chain(*(split_sentences(limit) for limit in limits if limit not in elsewhere))
+    found += [sentence for sentence in further if len(sentence.split()) <= MOST_WORDS]
+    return list(chain(*map(split_sentences, filter(None, found))))[:MOST_CAVEATS]
 
 
 def _list_own(score: ScoreComparison, main: Verdict, reading: str) -> list[str]:

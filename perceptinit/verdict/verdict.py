@@ -147,9 +147,11 @@ def _outcome(difference: Difference, score: ScoreComparison) -> tuple[Outcome, C
         return Outcome.UNDECIDED, Case.ONE_RUN if is_run else Case.ONE_SEED
     is_varied = difference.value.num == 1 and difference.tested.stderr  # items differ
     are_equal = difference.by_seed and not any(difference.by_seed.values())
-    if are_equal and not is_varied and not score.rule.grid:  # rounded scores can hide a difference
+    outcome = decide(difference, score.rule, score.sign)
+    # rounded scores can hide a difference
+    if are_equal and not is_varied and (outcome is Outcome.EQUIVALENT or not score.rule.grid):
         return Outcome.EQUIVALENT, Case.EQUAL
-    return decide(difference, score.rule, score.sign), None
+    return outcome, None
 
 
 def _sentence(outcome: Outcome, case: Case | None, difference: Difference, score: ScoreComparison) -> str:

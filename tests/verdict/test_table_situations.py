@@ -18,7 +18,7 @@ VIEWS = {
     "json": ("--format", "json"),
     "short": (),
 }
-FIRM = r"(?<![Ww]hether )(?<!that )\w+ (is (not )?worth it|makes no difference that matters)"
+FIRM = r"(?<![Ww]hether )(?<!that )\b\w+ (is (not )?worth it|makes no difference that matters)"
 EVERY = [pytest.param(name, id=name.replace(" ", "-")) for name in TABLES]
 
 
