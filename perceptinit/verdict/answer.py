@@ -24,9 +24,9 @@ from perceptinit.verdict.verdict import Verdict, count_runs, describe_interval
 MOST_JOINED = 20  # words of a claim and its numbers in one sentence
 MOST_WORDS = 40  # of a limit that is repeated as a caveat
 MOST_CAVEATS = 2
+MOST_ASSUMED = 5  # assumptions in a sentence, which then has 37 words
 NO_CLAIM = f"No claim is made, because {EDITED}"
 NO_OTHER = "Only {} has scores, so nothing is compared."
-NO_SCORE = "no score"
 # of a further arm whose claim is shown
 FIRM = {
     Outcome.BETTER: "worth it",
@@ -143,7 +143,7 @@ def _list_others(score: ScoreComparison, main: Sequence[Verdict], is_refused: bo
     for v in main:
         difference = score.difference(v.contrast)
         if difference is None:
-            found.setdefault(NO_SCORE, []).append(v.contrast.arm)
+            found.setdefault("no score", []).append(v.contrast.arm)
             continue
         word = "no claim" if is_refused else FIRM[v.outcome] if v.is_firm else v.outcome
         effect = score.signed(score.sign * difference.value.mean).split(" ")[0]
@@ -173,22 +173,22 @@ def find_caveats(
     """
     main = _list_main(score, arms, answers)
     by_arm = dict(zip(arms, readings, strict=True))
-    assumed = list_in_words(find_assumptions(answers))
+    assumed = find_assumptions(answers)
     found = [limit for limit in limits if limit == SMOKE]
     if main:
         first = main[0]
         own = _list_own(score, first, by_arm[first.contrast.arm])
         structure = _find_own_structure(first, answers)
         control = read_unbeaten(comparison, score, first, structure).removeprefix("; ")
-        is_new = control and control not in " ".join(own)
-        found += [*own, f"{control}." if is_new else ""]
-    found.append(f"This assumes that {assumed}." if assumed else "")
+        found += [*own, "" if control in " ".join(own) else f"{control}."]
+    parts = {"This assumes that": assumed[:MOST_ASSUMED], "It also assumes that": assumed[MOST_ASSUMED:]}
+    found += [f"{start} {list_in_words(facts)}." for start, facts in parts.items() if facts]
     obstacles = {second.contrast.arm: _name_obstacle(second) for second in main[1:2]}
     found += [f"For {arm}, {obstacle}." for arm, obstacle in obstacles.items() if obstacle]
     elsewhere = (SMOKE, describe_family(score, answers), limit_of_delta(score))
-    further = chain(*(split_sentences(limit) for limit in limits if limit not in elsewhere))
-    found += [sentence for sentence in further if len(sentence.split()) <= MOST_WORDS]
-    return list(chain(*map(split_sentences, filter(None, found))))[:MOST_CAVEATS]
+    found += [limit for limit in limits if limit not in elsewhere]
+    sentences = chain(*map(split_sentences, filter(None, found)))
+    return [sentence for sentence in sentences if len(sentence.split()) <= MOST_WORDS][:MOST_CAVEATS]
 
 
 def _list_own(score: ScoreComparison, main: Verdict, reading: str) -> list[str]:
