@@ -357,6 +357,13 @@ MEASURES = {
         must=(rf"{SEVERAL}: word_error_rate, bleu",),
         is_refused=True,
     ),
+    "two measures with a stated direction": Table(
+        truth="power favors pi, gizmo random; the option states a direction and not which counts",
+        text=write(long(join(draw("power", 4.0, 0.4), draw("gizmo", 2.0, -0.2)), "power", "gizmo")),
+        options=(*UNIT, "0.1", "--direction", "higher"),
+        must=(rf"{SEVERAL}: power, gizmo",),
+        is_refused=True,
+    ),
     "a measure of training is named": Table(
         truth="the training accuracy is asked for, in which pi leads",
         text=write(join(draw("train_acc", 0.9, 0.05), draw("test_acc", 0.7, -0.03))),
@@ -423,6 +430,12 @@ COLUMNS = {
         text=write(changed(ACC, "random", [2], accuracy="nan")),
         must=(r"1 of 6 runs of random has no score",),
         never=(*STRONGLY, r"No run failed"),
+    ),
+    "no score of pi": Table(
+        truth="every run of pi has no score; the arms have the same seeds",
+        text=write(changed(ACC, "pi", None, accuracy="")),
+        must=(r"pi and random have no seed with scores of both", r"6 of 6 runs of pi have no score"),
+        never=(*STRONGLY, r"no seed in common", r"No run failed"),
     ),
     "a crashed run": Table(
         truth="one of six runs of pi crashed after a high score",
