@@ -155,7 +155,8 @@ def _find_run_table(table: Columns, given: Mapping[str, str], must_choose: bool)
         found["value"] = values[:1]
     if "measure" in shared and must_choose:
         listed = dict.fromkeys(map(str, table.cells(shared["measure"])))
-        measures = _drop_training([m for m in listed if "higher_is_better" in shared or find_direction(m)])
+        directed = [m for m in listed if "higher_is_better" in shared or find_direction(m)]
+        measures = _drop_training(directed or list(listed))
         found["value"] = values[:1] if {*measure_names()} & {*measures} or len(measures) < 2 else measures
     if any(len(columns) != 1 for columns in found.values()):
         raise _ask(table, given, found)
