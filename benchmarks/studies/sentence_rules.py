@@ -141,7 +141,7 @@ def _read_card(card: re.Match[str]) -> list[Claim] | None:
         "Undecided:",
         "Equal in every seed:",
         "Unknown from one seed:",
-        "No seed in common.",
+        "No seed with scores of both.",
     )
     return [] if is_open else [known[card["word"]]] if card["word"] in known else None
 
