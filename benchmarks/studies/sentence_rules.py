@@ -63,7 +63,7 @@ ANSWERS: dict[str, Kind | None] = {
     ARMS.format("against") + " is undecided": None,
     ARMS.format("equals") + " exactly in every seed": None,
     r"\S+ (is \S+ points (above|below)|scores exactly as) \S+ in the only common seed": None,
-    ARMS.format("and") + " have no seed in common": None,
+    ARMS.format("and") + " have no seed with scores of both": None,
 }
 # the reading of an arm: its worth, then the explanation
 WORTHS: tuple[tuple[str, Kind], ...] = (
@@ -141,7 +141,7 @@ def _read_card(card: re.Match[str]) -> list[Claim] | None:
         "Undecided:",
         "Equal in every seed:",
         "Unknown from one seed:",
-        "No seed in common.",
+        "No seed with scores of both.",
     )
     return [] if is_open else [known[card["word"]]] if card["word"] in known else None
 

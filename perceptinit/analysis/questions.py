@@ -28,7 +28,7 @@ class Case(StrEnum):
     EQUAL = "equal in every seed"
     ONE_SEED = "one seed"
     ONE_RUN = "one run"
-    MISSING = "no seed in common"
+    MISSING = "no seed with scores of both"
     BARRED = "not comparable"
     OTHER_SETTING = "another setting"
     NOT_MEASURED = "not measured"
@@ -54,7 +54,7 @@ SENTENCES: Sentences = {
     Case.EQUAL: "{arm} equals {reference} {equal}.",
     Case.ONE_SEED: "{arm} {where} {reference} in the only common seed; one seed has no interval.",
     Case.ONE_RUN: "{arm} {where} {reference}; {single} does not decide.",
-    Case.MISSING: "{arm} and {reference} have no seed in common.",
+    Case.MISSING: "{arm} and {reference} have no seed with scores of both.",
 }
 PROBABILITIES = "probability of better by more than {delta} {better}, within {within}, worse {worse}"
 # headings of answers on the page
@@ -66,7 +66,7 @@ ANSWERS: Sentences = {
     Case.EQUAL: "Equal in every seed:",
     Case.ONE_SEED: "Unknown from one seed:",
     Case.ONE_RUN: "Unknown from one run:",
-    Case.MISSING: "No seed in common.",
+    Case.MISSING: "No seed with scores of both.",
     Case.BARRED: "Not comparable:",
 }
 YES_OR_NO: Sentences = {**ANSWERS, Outcome.BETTER: "Yes:", Outcome.WORSE: "No, it is worse:"}

@@ -80,6 +80,18 @@ DirectionOf = Annotated[
     typer.Option("--direction", help="For a table: better values of a measure whose name does not say it."),
 ]
 Baseline = Annotated[str | None, typer.Option(help="Arm with which the others are compared.")]
+Target = Annotated[
+    float | None,
+    typer.Option(help="Value of the primary score that arms are compared with, in percent for shares."),
+]
+SpreadFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--spread-from",
+        metavar="RUNS",
+        help="Earlier runs of the same code, whose spread is that of single runs.",
+    ),
+]
 Format = Annotated[
     Literal["csv", "json", "latex", "markdown"] | None,
     typer.Option("--format", help="Print CSV or JSON, unrounded, or a table for papers. [default: a table]"),
@@ -92,6 +104,8 @@ def table_options(
     columns: Sequence[str] | None,
     plan: Path | None,
     direction: Literal["higher", "lower"] | None = None,
+    target: float | None = None,
+    spread_from: Path | None = None,
 ) -> TableOptions:
     """Return the options of a table; UsageError for an invalid one."""
     from perceptinit.results.run_tables import TableOptions
@@ -106,6 +120,8 @@ def table_options(
         plan=plan,
         is_unpaired=bool(run),
         direction=direction,
+        target=target,
+        spread_from=str(spread_from) if spread_from else None,
     )
 
 

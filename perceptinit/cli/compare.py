@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,6 +18,8 @@ from perceptinit.cli.common import (
     PlanFile,
     Runs,
     RunsFolder,
+    SpreadFrom,
+    Target,
     Texts,
     new_console,
     print_warnings,
@@ -39,18 +40,8 @@ def compare(
     columns: ColumnNames = None,
     plan: PlanFile = None,
     direction: DirectionOf = None,
-    target: Annotated[
-        float | None,
-        typer.Option(help="Value of the primary score that arms are compared with, in percent for shares."),
-    ] = None,
-    spread_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--spread-from",
-            metavar="RUNS",
-            help="Earlier runs of the same code, whose spread is that of single runs.",
-        ),
-    ] = None,
+    target: Target = None,
+    spread_from: SpreadFrom = None,
     score: Annotated[Texts, typer.Option(help="Score pattern, such as 'top1/*'; may be repeated.")] = None,
     out: RunsFolder = Path("runs"),
     format_: Annotated[
@@ -100,8 +91,7 @@ def compare(
     from perceptinit.verdict.headline import Judged
     from perceptinit.verdict.when import find_when
 
-    options = table_options(baseline, delta, columns, plan, direction)
-    options = replace(options, target=target, spread_from=str(spread_from) if spread_from else None)
+    options = table_options(baseline, delta, columns, plan, direction, target, spread_from)
     loaded = load_results(runs, out, options)
     if loaded.source.layout and format_:
         typer.echo(loaded.source.layout, err=True)

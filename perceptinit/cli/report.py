@@ -13,6 +13,8 @@ from perceptinit.cli.common import (
     DirectionOf,
     PlanFile,
     Runs,
+    SpreadFrom,
+    Target,
     table_options,
 )
 from perceptinit.errors import UsageError
@@ -33,6 +35,8 @@ def report(
     columns: ColumnNames = None,
     plan: PlanFile = None,
     direction: DirectionOf = None,
+    target: Target = None,
+    spread_from: SpreadFrom = None,
     examples: Annotated[
         bool, typer.Option(help="Show examples of judgments, and the sections of plug-ins.")
     ] = True,
@@ -58,7 +62,8 @@ def report(
     for file in files:
         if file.suffix not in (".html", *FIGURES):
             raise UsageError(f"{file}: expected a file name that ends with .html, .pdf or .svg")
-    loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, direction))
+    options = table_options(baseline, delta, columns, plan, direction, target, spread_from)
+    loaded = load_results(runs, options=options)
     judged = Judged.of(compare(loaded, budget(at), baseline))
     if methods:
         typer.echo(write_methods(judged))

@@ -85,7 +85,7 @@ MAYBE_SHARES = {
 # words of columns that describe training or the error of a result, and are not results
 TRAINING = {
     *("epoch", "epochs", "step", "steps", "iter", "iters", "iteration", "iterations", "index", "rank"),
-    *("train", "training", "lr", "rate", "momentum", "decay", "gpu", "gpus", "batch", "params", "parameters"),
+    *("train", "training", "lr", "momentum", "decay", "gpu", "gpus", "batch", "params", "parameters"),
     *("time", "runtime", "duration", "timestamp", "seconds", "hours", "memory", "date"),
     *("stderr", "sem", "std", "stddev", "stdev", "sd"),
 }
@@ -115,7 +115,9 @@ def find_direction(measure: str) -> Direction | None:
 
 def is_of_training(column: str) -> bool:
     """Return whether a column describes training, such as `best_epoch`, `train_acc` or `runtime`."""
-    return not TRAINING.isdisjoint(words_of(column))
+    words = words_of(column)
+    # a rate without a direction is a setting, such as `dropout_rate`, and `success_rate` is a result
+    return not TRAINING.isdisjoint(words) or ("rate" in words and not find_direction(column))
 
 
 def is_share_by_name(measure: str, values_are_far_apart: bool) -> bool:

@@ -178,8 +178,9 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         UsageError: If the baseline is not stated or not an arm, or no measure has a known direction.
     """
     rows, layout = read_layout(table, options.columns or plan.get("columns", {}), not plan)
-    runs = list(_build_runs(rows, options.direction or plan.get("direction")))
-    require_direction(table.path, runs)
+    direction = options.direction or plan.get("direction")
+    runs = list(_build_runs(rows, direction))
+    require_direction(table.path, runs, direction)
     planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}
     arms = tuple(dict.fromkeys([*planned, *map(attrgetter("arm"), runs)]))
     about = read_details(rows, 0)

@@ -146,13 +146,17 @@ def _find_run_table(table: Columns, given: Mapping[str, str], must_choose: bool)
     if value not in table and (are_means or "measure" in shared):
         value = "mean"
     values = [value] if value in table else [c for c in free if _may_be_score(table, c, arm)]
-    found["value"] = values = _drop_training(values)
+    # scores of single or equal runs do not vary within an arm
+    found["value"] = values = _drop_training(values or list(filter(find_direction, free)))
     known_ones = [c for c in values if c.removeprefix("metrics.").replace("/", "_") in measure_names()]
+    if known_ones:
+        values = [c for c in values if c in known_ones or find_direction(c)]
     if known_ones or "measure" in shared:
         found["value"] = values[:1]
     if "measure" in shared and must_choose:
         listed = dict.fromkeys(map(str, table.cells(shared["measure"])))
-        measures = _drop_training([m for m in listed if "higher_is_better" in shared or find_direction(m)])
+        directed = [m for m in listed if "higher_is_better" in shared or find_direction(m)]
+        measures = _drop_training(directed or list(listed))
         found["value"] = values[:1] if {*measure_names()} & {*measures} or len(measures) < 2 else measures
     if any(len(columns) != 1 for columns in found.values()):
         raise _ask(table, given, found)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from perceptinit.errors import DataError, UsageError, shown
-from perceptinit.files.columns import Columns
+from perceptinit.files.columns import Columns, is_number
+from perceptinit.results.directions import Direction
 from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.runs import LoadedRun
 from perceptinit.results.table_layouts import BOOKKEEPING, FIELDS, is_empty, may_be_setting
@@ -41,17 +42,22 @@ def find_gaps(seeds: Seeds, paired: Iterable[str]) -> dict[str, list[int]]:
 def find_constants(rows: Columns, arms: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return the cells of columns that are not read and that all rows of an arm share, by column and arm.
 
-    Empty cells and those that repeat the name of their arm do not count.
+    Empty cells and those that repeat the name of their arm do not count. Numbers are compared as numbers.
     """
     found: dict[str, dict[str, str]] = {}
     columns = [name for name in rows.names if may_be_setting(name, BOOKKEEPING) and name not in FIELDS]
     for arm in arms:
         own = rows.select(np.array(rows.texts("arm")) == arm)
         for column in columns:
-            cell, *others = {str(cell).strip() for cell in own.cells(column)}
+            cell, *others = set(map(_normalize, own.cells(column)))
             if not others and not is_empty(cell) and cell.casefold() != arm.casefold():
                 found.setdefault(column, {})[arm] = cell
     return found
+
+
+def _normalize(cell: Any) -> str:
+    text = str(cell).strip()
+    return f"{float(text):.12g}" if is_number(text) else text
 
 
 def require_distinct(path: Path, arms: Iterable[str]) -> None:
@@ -66,9 +72,16 @@ def require_distinct(path: Path, arms: Iterable[str]) -> None:
             )
 
 
-def require_direction(path: Path, runs: Iterable[LoadedRun]) -> None:
-    """Raise UsageError if no measure that ranks arms states which values are better."""
+def require_direction(path: Path, runs: Iterable[LoadedRun], direction: Direction | None) -> None:
+    """Raise UsageError if no measure that ranks arms has a direction, or if all contradict the stated one."""
     scores = [row for run in runs for row in run.scores if not is_diagnostic(split_name(row["name"])[0])]
+    is_higher = direction == "higher"
+    if direction and scores and all(row["higher_is_better"] != is_higher for row in scores):
+        names = shown(", ".join(dict.fromkeys(split_name(row["name"])[0] for row in scores)))
+        raise UsageError(
+            f"{path}: --direction {direction} contradicts the name of the measure {names}. Remove it, or "
+            "add a column higher_is_better"
+        )
     unknown_ones = sorted({row["name"] for row in scores if not row.get("has_direction", True)})
     if unknown_ones and not any(row.get("has_direction", True) for row in scores):
         raise UsageError(

@@ -41,6 +41,8 @@ class ScoreReader:
         self.deviations = self._numbers("sd")
         self.counts = self._numbers("n")
         if "sd" in rows:
+            are_other_sets = np.array(self.data_sets) != self.data_sets[0]
+            rows.refuse(are_other_sets, "the means of several data sets have no common spread. Keep one set")
             rows.refuse(~(self.deviations >= 0), "sd is not a standard deviation")
             rows.refuse(
                 ~((self.counts >= 2) & (self.counts % 1 == 0)), "n is not a number of runs, at least 2"
@@ -105,7 +107,7 @@ class ScoreReader:
             raise self.rows.error(
                 indices[outside], f"{measure} is a share, but is not in [0, 1]. Correct the cell"
             )
-        are_large = values > MOST_FRACTION
+        are_large = (values > MOST_FRACTION) | (self.chances[indices] > MOST_FRACTION)
         are_fractions = values <= 1
         if not are_large.any() or not are_fractions.any():
             return

@@ -8,7 +8,8 @@ from itertools import chain
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.questions import NOISE, SIDES, Case, Outcome
 from perceptinit.results.preregistration import EDITED, is_edited
-from perceptinit.verdict.claim import State
+from perceptinit.results.source import Fact
+from perceptinit.verdict.claim import State, to_sentence
 from perceptinit.verdict.limits import SMOKE, describe_family, limit_of_delta
 from perceptinit.verdict.readings import (
     find_assumptions,
@@ -23,9 +24,9 @@ from perceptinit.verdict.verdict import Verdict, count_runs, describe_interval
 MOST_JOINED = 20  # words of a claim and its numbers in one sentence
 MOST_WORDS = 40  # of a limit that is repeated as a caveat
 MOST_CAVEATS = 2
+MOST_ASSUMED = 5  # assumptions in a sentence, which then has 37 words
 NO_CLAIM = f"No claim is made, because {EDITED}"
 NO_OTHER = "Only {} has scores, so nothing is compared."
-NO_SCORE = "no score"
 # of a further arm whose claim is shown
 FIRM = {
     Outcome.BETTER: "worth it",
@@ -85,7 +86,7 @@ def _say(
     arm = main.contrast.arm
     reference = main.contrast.reference
     mean = difference.value.mean
-    own, other, sure = _describe_numbers(score, difference)
+    own, other, sure = describe_numbers(score, difference)
     lower = "" if score.higher_is_better else "lower is better"
     unit = " %" if score.is_share else ""
     numbers = f"{lower}{': ' if lower else ''}{own} and {other}{unit}; {sure}"
@@ -112,6 +113,8 @@ def _claim(comparison: Comparison, score: ScoreComparison, main: Verdict, answer
     text = read_claim(comparison, score, main, _find_own_structure(main, answers))
     if comparison.runs.is_simulated:
         text = f"in the simulated world, {text}"
+    if Fact.REPEATED in find_assumptions([main]):
+        text = f"if {Fact.REPEATED}, {text}"
     return text if text.startswith(main.contrast.arm) else f"{text[0].upper()}{text[1:]}"
 
 
@@ -119,7 +122,9 @@ def _find_own_structure(main: Verdict, answers: Sequence[Verdict]) -> Verdict | 
     return find_structure(v for v in answers if v.contrast.arm == main.contrast.arm)
 
 
-def _describe_numbers(score: ScoreComparison, difference: Difference) -> tuple[str, str, str]:
+def describe_numbers(
+    score: ScoreComparison, difference: Difference, is_short: bool = True
+) -> tuple[str, str, str]:
     """Return the scores of both arms, and the interval of their difference with the number of seeds."""
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
@@ -128,7 +133,7 @@ def _describe_numbers(score: ScoreComparison, difference: Difference) -> tuple[s
     return (
         own,
         other,
-        describe_interval(difference, score, is_short=True) if difference.has_interval else single,
+        describe_interval(difference, score, is_short) if difference.has_interval else single,
     )
 
 
@@ -138,7 +143,7 @@ def _list_others(score: ScoreComparison, main: Sequence[Verdict], is_refused: bo
     for v in main:
         difference = score.difference(v.contrast)
         if difference is None:
-            found.setdefault(NO_SCORE, []).append(v.contrast.arm)
+            found.setdefault("no score", []).append(v.contrast.arm)
             continue
         word = "no claim" if is_refused else FIRM[v.outcome] if v.is_firm else v.outcome
         effect = score.signed(score.sign * difference.value.mean).split(" ")[0]
@@ -168,19 +173,18 @@ def find_caveats(
     """
     main = _list_main(score, arms, answers)
     by_arm = dict(zip(arms, readings, strict=True))
-    assumed = list_in_words(find_assumptions(answers))
+    assumed = find_assumptions(answers)
     found = [limit for limit in limits if limit == SMOKE]
     if main:
         first = main[0]
         own = _list_own(score, first, by_arm[first.contrast.arm])
         structure = _find_own_structure(first, answers)
         control = read_unbeaten(comparison, score, first, structure).removeprefix("; ")
-        is_new = control and control not in " ".join(own)
-        found += [*own, f"{control}." if is_new else ""]
-    found.append(f"This assumes that {assumed}." if assumed else "")
-    for second in main[1:2]:
-        obstacle = _name_obstacle(second)
-        found.append(f"For {second.contrast.arm}, {obstacle}." if obstacle else "")
+        found += [*own, "" if control in " ".join(own) else f"{control}."]
+    parts = {"This assumes that": assumed[:MOST_ASSUMED], "It also assumes that": assumed[MOST_ASSUMED:]}
+    found += [f"{start} {list_in_words(facts)}." for start, facts in parts.items() if facts]
+    obstacles = {second.contrast.arm: _name_obstacle(second) for second in main[1:2]}
+    found += [f"For {arm}, {obstacle}." for arm, obstacle in obstacles.items() if obstacle]
     elsewhere = (SMOKE, describe_family(score, answers), limit_of_delta(score))
     found += [limit for limit in limits if limit not in elsewhere]
     sentences = chain(*map(split_sentences, filter(None, found)))
@@ -193,8 +197,7 @@ def _list_own(score: ScoreComparison, main: Verdict, reading: str) -> list[str]:
         return split_sentences(reading)[1:]
     if main.contrast.arm in score.taught or not score.is_pretrained:
         return [reading]
-    text = _name_obstacle(main)
-    return [f"{text[0].upper()}{text[1:]}."] if text else []
+    return list(filter(None, [to_sentence(_name_obstacle(main))]))
 
 
 def _name_obstacle(main: Verdict) -> str:

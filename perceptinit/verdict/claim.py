@@ -44,6 +44,11 @@ class Finding:
 DOES_NOT_APPLY = Finding(State.DOES_NOT_APPLY)
 
 
+def to_sentence(clause: str) -> str:
+    """Return a clause as a sentence; empty for an empty one."""
+    return f"{clause[0].upper()}{clause[1:]}." if clause else ""
+
+
 def judge(refuted: Iterable[str], unknown: Iterable[str] = ()) -> Finding:
     """Return a finding, given the reasons why a condition is refuted or unknown; empty texts are ignored."""
     for state, texts in ((State.REFUTED, refuted), (State.UNKNOWN, unknown)):

@@ -54,7 +54,7 @@ def find_unlike_controls(claim: Claim) -> Finding:
     """Return whether stage 1 of each control has the judgments, steps and settings of the arm."""
     controls = [control for control in find_all_controls(claim) if taught_by(claim.runs, control)]
     found = [compare_training(claim.runs, claim.arm, control) for control in controls]
-    return judge(chain(*(differs for differs, _ in found)), chain(*(unknown for _, unknown in found)))
+    return judge(chain(*(differs for differs, *_ in found)), (unknown for _, unknown, _ in found))
 
 
 def find_unbeaten(claim: Claim) -> Finding:
@@ -104,10 +104,12 @@ def find_trivial(claim: Claim) -> Finding:
     return judge([], ["" if is_known else unknown, *missing[:1]])
 
 
-def describe_more_contracted(runs: RunSet, arm: str, shuffled: str) -> str:
-    """Return a clause on controls that stage 1 contracted more than the arm; empty without any."""
+def qualify_controls(runs: RunSet, arm: str, shuffled: str) -> str:
+    """Return clauses on controls that stage 1 contracted more than the arm, or that stopped elsewhere."""
     stages = find_stage_one(runs)
     own = stages[arm].after if arm in stages else 0.0
     controls = [control for control in (shuffled, *find_controls(runs, arm)) if control in stages]
     more = [c for c in controls if stages[c].shape == "contracted" and stages[c].after < own]
-    return f", although stage 1 contracted {' and '.join(more)} more than {arm}" if more else ""
+    stopped = " and ".join(filter(None, (compare_training(runs, arm, c)[-1] for c in controls)))
+    contracted = f", although stage 1 contracted {' and '.join(more)} more than {arm}" if more else ""
+    return f"{contracted}{f'; early stopping ended stage 1 at unequal steps ({stopped})' if stopped else ''}"

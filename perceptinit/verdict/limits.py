@@ -15,7 +15,8 @@ from perceptinit.analysis.pooling import describe_pooling
 from perceptinit.analysis.questions import Case
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
-from perceptinit.results.runs import RunSet
+from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.verdict.claim import to_sentence
 from perceptinit.verdict.evidence import count_lost, describe_small_delta, describe_unlearned
 from perceptinit.verdict.stage_one import find_stage_one
 from perceptinit.verdict.verdict import Verdict, count_family
@@ -56,6 +57,7 @@ def find_limits(
     """
     runs = comparison.runs
     unlike = "; ".join(find_unlike(runs))
+    unlearned = describe_unlearned(score, runs.baseline)
     is_smoke = any(record["recipe"]["smoke"] for record in runs.records)
     are_simulated = any(is_by_simulated_people(runs, arm) for arm in runs.arms)
     limits = [
@@ -69,7 +71,7 @@ def find_limits(
         UNEQUAL if len(set(score.samples_seen.values())) > 1 else "",
         SIMULATED_PEOPLE if are_simulated else SIMULATED_DATA if runs.is_simulated else "",
         limit_of_delta(score),
-        _describe_baseline(runs, score),
+        f"The baseline {unlearned}." if unlearned else "",
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
         describe_family(score, answers),
@@ -82,8 +84,7 @@ def find_limits(
 
 def limit_of_delta(score: ScoreComparison) -> str:
     """Return a sentence on a delta that is probably a share, of which `compare` warns; empty if it is not."""
-    text = describe_small_delta(score)
-    return f"{text.capitalize()}." if text else ""
+    return to_sentence(describe_small_delta(score))
 
 
 def _describe_rest(answers: Sequence[Verdict]) -> Iterator[str]:
@@ -105,19 +106,19 @@ def _describe_stage_one(runs: RunSet) -> Iterator[str]:
                 f"Stage 1 {shape} the image embeddings of {spreads}: mean cosine distance of different "
                 "images in the lowest run."
             )
-    ended: dict[str, None] = {}
-    for run in runs.finished:
-        last = run.samples_seen
-        for row in run.scores:
-            is_end = row["samples_seen"] == last > 0 and row["value"] is not None
-            is_spread = split_name(row["name"])[0] == "embedding_spread"
-            if is_end and is_spread and row["value"] < COLLAPSED_SPREAD:
-                ended[run.arm] = None
+    ended = dict.fromkeys(run.arm for run in runs.finished if _has_collapsed(run))
     if ended:
         yield (
             f"The image embeddings of {', '.join(ended)} are collapsed at the end of pretraining: different "
             f"images are less than {COLLAPSED_SPREAD:g} apart (cosine distance)."
         )
+
+
+def _has_collapsed(run: LoadedRun) -> bool:
+    """Return whether the embeddings of different images are almost equal at the end of pretraining."""
+    at_end = [row for row in run.scores if row["samples_seen"] == run.samples_seen > 0]
+    spreads = [row["value"] for row in at_end if split_name(row["name"])[0] == "embedding_spread"]
+    return any(value is not None and value < COLLAPSED_SPREAD for value in spreads)
 
 
 def _describe_lost(
@@ -141,11 +142,6 @@ def _describe_lost(
                 "If the missing scores lay between the lowest and the highest score of any arm, "
                 f"{contrast.title} would be from {' to '.join(map(score.signed, gains))}."
             )
-
-
-def _describe_baseline(runs: RunSet, score: ScoreComparison) -> str:
-    text = describe_unlearned(score, runs.baseline)
-    return f"The baseline {text}." if text else ""
 
 
 def describe_failures(runs: RunSet, score: ScoreComparison) -> str:

@@ -14,7 +14,7 @@ from itertools import chain
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.questions import PUBLISHED, Case, Outcome, choose
 from perceptinit.analysis.statistics import Estimate, estimate
-from perceptinit.errors import Problem
+from perceptinit.errors import Problem, list_some
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import ExpectConfig
 from perceptinit.registry import unknown
@@ -28,7 +28,6 @@ PER_CENT = 100
 CONFIDENCE = 0.9  # level of an interval that corresponds to two one-sided tests at 5 %
 # tolerated relative difference in pairs seen, because some published links are dead
 SAME_SAMPLES = 0.01
-MAX_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def describe_published(recipe: Recipe) -> Iterator[str]:
         yield f"published score: {e.arm} {e.value:g} {sides.format(e.tolerance)} in {e.score} ({_cite(e)})"
         differs = left.get(e.arm, ())
         if recipe.is_smoke or differs:
-            yield f"  not comparable with these runs: {_list_differences(differs) or 'smoke run'}"
+            yield f"  not comparable with these runs: {list_some(differs) or 'smoke run'}"
 
 
 def find_odd_published(recipe: Recipe) -> Iterator[Problem]:
@@ -83,7 +82,7 @@ def _judge(comparison: Comparison, expected: ExpectConfig) -> PublishedScore:
     is_arm = expected.arm in comparison.runs.arms
     value = score.arm(expected.arm).value if score and is_arm else None
     differs = list(_find_differences(comparison, expected, score))
-    fields = {"differs": _list_differences(differs)}
+    fields = {"differs": list_some(differs)}
     outcome = Outcome.UNDECIDED
     case: Case | None = Case.OTHER_SETTING if differs else Case.NOT_MEASURED
     if score and value and not differs:
@@ -167,8 +166,3 @@ def _describe(value: Estimate, expected: ExpectConfig, score: ScoreComparison) -
 def _cite(expected: ExpectConfig) -> str:
     reproduced = "; not reproduced by others, whose re-runs are below" if expected.reruns_are_below else ""
     return f"{expected.source}{reproduced}"
-
-
-def _list_differences(differs: list[str] | tuple[str, ...]) -> str:
-    more = [f"and {len(differs) - MAX_NAMED} more"] if len(differs) > MAX_NAMED else []
-    return ", ".join([*differs[:MAX_NAMED], *more])

@@ -11,9 +11,9 @@ from perceptinit.analysis.contrasts import is_by_people, taught_by
 from perceptinit.analysis.questions import AGAINST, NOISE, SIDES, TAUGHT, WORTH, Outcome, choose
 from perceptinit.results.measures import is_perceptual, measure_names
 from perceptinit.results.source import Fact
-from perceptinit.verdict.claim import Claim, State
+from perceptinit.verdict.claim import Claim, State, to_sentence
 from perceptinit.verdict.conditions import check
-from perceptinit.verdict.controls import describe_more_contracted, read_controls
+from perceptinit.verdict.controls import qualify_controls, read_controls
 from perceptinit.verdict.evidence import DEFECT_P
 from perceptinit.verdict.limits import describe_lead
 from perceptinit.verdict.stage_one import describe_shuffled_rise
@@ -93,10 +93,7 @@ def read_arm(
     start = "in the simulated world " if comparison.runs.is_simulated else ""
     if assumed := assumptions_in_words(own, named):
         start = f"{assumed}, {start}"
-    if not start and text.startswith(arm):
-        return f"{text}."
-    text = f"{start}{text}"
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{text}." if not start and text.startswith(arm) else to_sentence(f"{start}{text}")
 
 
 def find_assumptions(own: Iterable[Verdict]) -> list[str]:
@@ -250,5 +247,7 @@ def _explain(comparison: Comparison, worth: Verdict, structure: Verdict | None) 
         first = structure.reasons[0].split("; ")[0]  # `--explain` has the others
         return f", but {first}: it is not shown to be {{structure}}"
     shuffled = structure.contrast.reference
-    contracted = describe_more_contracted(comparison.runs, worth.contrast.arm, shuffled)
-    return f"{question.firm[Outcome.BETTER]}{contracted}{describe_shuffled_rise(comparison.runs, shuffled)}"
+    return (
+        f"{question.firm[Outcome.BETTER]}{qualify_controls(comparison.runs, worth.contrast.arm, shuffled)}"
+        f"{describe_shuffled_rise(comparison.runs, shuffled)}"
+    )

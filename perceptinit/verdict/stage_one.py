@@ -185,16 +185,21 @@ def _read_training(runs: RunSet, arm: str) -> tuple[dict[str, float], Mapping[st
     return sizes, {key: value for key, value in settings.items() if key != "judgments"}
 
 
-def compare_training(runs: RunSet, arm: str, control: str) -> tuple[list[str], list[str]]:
-    """Return how stage 1 of a control differs from that of an arm, and what the records do not say."""
+def compare_training(runs: RunSet, arm: str, control: str) -> tuple[list[str], str, str]:
+    """Return clauses on how stage 1 of a control differs from that of an arm, and on what is not recorded.
+
+    The third clause is on steps that differ because both stop early by one rule. The planned steps are equal.
+    """
     own, settings = _read_training(runs, arm)
     theirs, other = _read_training(runs, control)
-    differs = [
-        f"{control} has {theirs[key]:,.0f} {word} and {arm} {own[key]:,.0f}"
+    sizes = {
+        key: f"{control} has {theirs[key]:,.0f} {word} and {arm} {own[key]:,.0f}"
         for key, word in SIZES.items()
         if abs(own[key] - theirs[key]) > SAME_SIZE * own[key]
-    ]
+    }
+    stopped = sizes.pop("steps", "") if settings == other and settings.get("patience") else ""
     keys = " and ".join(dict.fromkeys(find_differences(settings, other))) or "method"
     text = f"stage 1 of {control} was trained with another {keys}" if settings != other else ""
     is_known = not math.isnan(sum([*own.values(), *theirs.values()]))
-    return [*differs, text], ["" if is_known else f"the records do not say how long {control} was trained"]
+    unknown = "" if is_known else f"the records do not say how long {control} was trained"
+    return [*sizes.values(), text], unknown, stopped

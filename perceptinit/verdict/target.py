@@ -21,16 +21,21 @@ def describe_target(score: ScoreComparison, target: float) -> Iterator[str]:
         score: Primary score.
         target: Value in percent for shares, and otherwise in the unit of the score.
     """
-    rule = replace(score.rule, delta=None, num_pooled=0, spread=None, is_unpaired=False)
+    if score.is_share and not 1 < target <= POINTS:
+        yield f"Target {target:g} % is not compared: expected percent, more than 1 and at most 100."
+        return
+    rule = replace(score.rule, delta=None, num_pooled=0, spread=None)
     goal = target / POINTS if score.is_share else target
     measured = [arm for arm in score.arms if arm.value]
     for arm in measured:
-        number = replace(arm, arm="", by_seed=dict.fromkeys(arm.by_seed, goal))
+        value = arm.value and replace(arm.value, mean=goal, stderr=0.0)
+        number = replace(arm, arm="", by_seed=dict.fromkeys(arm.by_seed, goal), value=value)
         contrast = Contrast(arm.arm, number.arm, num_family=len(measured))
-        (difference,) = compare_arms((arm, number), [contrast], rule, score.floor)
+        (difference,) = compare_arms(
+            (arm, number), [contrast], replace(rule, is_unpaired=arm.is_mean), score.floor
+        )
         outcome = decide(difference, rule, score.sign)
         case = None if difference.has_interval else Case.ONE_RUN
-        names = {"arm": arm.arm, "reference": "the target", "single": "one run"}
         gain = score.improvement(difference.value)
         end = gain.high if outcome is Outcome.WORSE else gain.low
         kind = "simultaneous one-sided" if len(measured) > 1 else "one-sided"
@@ -39,9 +44,11 @@ def describe_target(score: ScoreComparison, target: float) -> Iterator[str]:
             "" if end is None else f"{kind} 97.5 % limit {score.number(goal + score.sign * end)}",
             count_runs(difference).replace("seed", "run"),
         ]
-        is_open = outcome is Outcome.UNDECIDED and case is None
+        is_open = outcome is Outcome.UNDECIDED and case is None and not arm.is_mean
         values = tuple(score.sign * value for value in difference.by_seed.values())
-        said = choose(BETTER_MODEL.readings, outcome, case).format(**names)
+        said = choose(BETTER_MODEL.readings, outcome, case).format(
+            arm=arm.arm, reference="the target", single="one run"
+        )
         more = _count_more(values, score, len(measured)) if is_open else ""
         unit = " %" if score.is_share else ""
         yield f"Target {target:g}{unit}: {said} ({', '.join(filter(None, shown))}).{more}"

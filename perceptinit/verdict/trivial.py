@@ -7,6 +7,7 @@ from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.statistics import Estimate
+from perceptinit.verdict.verdict import POOLED
 
 
 def find_best_model(score: ScoreComparison) -> str:
@@ -45,11 +46,12 @@ def compare_with_trivial(score: ScoreComparison, place: str = "The") -> str:
     elif (lead.high or 0.0) < 0:
         relation = "is below"
     units = score.components[Contrast(arm, best.name)].units
+    judges = "" if "people" in units else f", {POOLED}"
     return (
         f"{place} best model, {arm}, {relation} the best trivial model, {best.name}: "
         f"{score.signed(lead.mean)} ({score.number(value.mean)} and {score.number(best.value)} %; "
         f"simultaneous 95 % interval of {len(leads)} trivial models {score.interval(lead)} over "
-        f"{' and '.join(units)})."
+        f"{' and '.join(units)}{judges})."
     )
 
 

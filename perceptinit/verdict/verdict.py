@@ -25,6 +25,9 @@ from perceptinit.verdict.claim import Finding
 
 # derived figures, such as ratios, require this number of seeds
 MIN_SEEDS_DERIVED = 5
+# standard error of the mean difference of rounded scores, in steps
+ROUNDED = 6**-0.5 + 1e-9
+POOLED = "for the pooled votes of these judges"  # of an interval that does not cover other people
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +147,11 @@ def _outcome(difference: Difference, score: ScoreComparison) -> tuple[Outcome, C
         return Outcome.UNDECIDED, Case.ONE_RUN if is_run else Case.ONE_SEED
     is_varied = difference.value.num == 1 and difference.tested.stderr  # items differ
     are_equal = difference.by_seed and not any(difference.by_seed.values())
-    if are_equal and not is_varied and not score.rule.grid:  # rounded scores can hide a difference
+    outcome = decide(difference, score.rule, score.sign)
+    # rounded scores can hide a difference
+    if are_equal and not is_varied and (outcome is Outcome.EQUIVALENT or not score.rule.grid):
         return Outcome.EQUIVALENT, Case.EQUAL
-    return decide(difference, score.rule, score.sign), None
+    return outcome, None
 
 
 def _sentence(outcome: Outcome, case: Case | None, difference: Difference, score: ScoreComparison) -> str:
@@ -193,7 +198,7 @@ def describe_interval(difference: Difference, score: ScoreComparison, is_short: 
     are_pooled = difference.two_way and is_perceptual(score.measure) and "people" not in units
     parts = [
         f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
-        "for the pooled votes of these judges" if are_pooled else "",
+        POOLED if are_pooled else "",
         count_runs(difference) if "seeds" in units and not is_short else "",
         _describe_assumed_spread(difference, score) if difference.is_predicted else "",
     ]
@@ -274,6 +279,9 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
             f"With this variance over seeds, a true difference of {score.magnitude(detectable)} is "
             f"detected in 8 of 10 experiments.{note}"
         )
+    # runs that vary by less than the step of rounded scores are rounded alike
+    if 0 < (difference.value.stderr or 0.0) <= ROUNDED * rule.grid:
+        return f"Scores are rounded to {score.magnitude(rule.grid)}, so more seeds alone may not decide it."
     parts = score.components.get(difference.contrast)
     values = tuple(tuple(d.by_seed.values()) for d in score.find_family(difference))
     more = seeds_to_decide(values, replace(rule, num_pooled=0), parts)  # at most, if the spread is pooled
@@ -313,14 +321,9 @@ def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
 
 def describe_answer_of(comparison: Comparison, contrast: Contrast) -> str:
     """Return the answer on the arms of a contrast in the primary score of a comparison."""
-    found = comparison.primary.differences if comparison.primary else ()
-    same = (
-        d.contrast
-        for d in found
-        if (d.contrast.arm, d.contrast.reference) == (contrast.arm, contrast.reference)
-    )
-    own = next(same, None)
-    return describe_answer(comparison.primary, own) if comparison.primary and own else "not measured"
+    score = comparison.primary
+    found = score and score.find_pair(contrast.arm, contrast.reference)
+    return describe_answer(score, found.contrast) if score and found else "not measured"
 
 
 def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:

@@ -9,6 +9,7 @@ import calibration_designs
 import calibration_images
 import calibration_models
 import calibration_seeds
+import home_made_rules
 import pytest
 from calibration_counts import Cells
 
@@ -104,3 +105,8 @@ def test_the_calibration_page_shows_the_tables_of_the_cached_counts():
     assert calibration.fill(PAGE, lambda name: calibration.make_table(name, cells)) == PAGE
     assert set(cells.counts) == known
     assert set(re.findall(r"<!-- made: ([\w-]+) -->", PAGE)) == set(calibration.STUDIES)
+
+
+@pytest.mark.slow  # 1.4 million simulated experiments
+def test_the_page_has_the_rates_of_home_made_rules():
+    assert home_made_rules.write_table(100_000) in (ROOT / "docs/calibration.md").read_text()

@@ -23,6 +23,7 @@ from situations.changes import (
 )
 from situations.claims import CLAIMS
 from situations.conditions import CONDITIONS
+from situations.controls import CONTROLS as MORE_CONTROLS
 from situations.made import Lead, Situation
 from situations.patterns import (
     ANY_SIDE,
@@ -967,5 +968,5 @@ TUNED = {
 
 SITUATIONS: dict[str, Situation] = {
     **PLAIN, **CONTROLS, **SIZES, **ENVIRONMENTS, **LOST, **SETS, **MANY, **PLANS, **YARDSTICKS, **JUDGED, **TUNED,
-    **CONDITIONS, **CLAIMS,
+    **CONDITIONS, **CLAIMS, **MORE_CONTROLS,
 }  # fmt: skip

@@ -88,7 +88,7 @@ def test_one_seed_and_an_unfinished_plan_have_an_answer(tmp_path):
     )
     begun = [record("random", 0, 0.4), record("pi", 0, [], status="running")]
     judged = Judged.of(compare(load_runs([write(tmp_path / "begun", begun)])))
-    assert judged.summary.answer[0] == "pi and random have no seed in common."
+    assert judged.summary.answer[0] == "pi and random have no seed with scores of both."
     (alone,) = (path for path in PUBLISHED if path.name == "beyond-labels-soft")
     assert judge(alone).summary.answer == ("Only random has scores, so nothing is compared.",)
 
