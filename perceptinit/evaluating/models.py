@@ -120,8 +120,8 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
         raise UsageError(
-            f"{path}: contains no runs (record.json), no export and no checkpoints (*{SUFFIX}). Give a folder of "
-            "runs or a model, such as timm:resnet50"
+            f"{path}: contains no runs (record.json), no export and no checkpoints (*{SUFFIX}). Give a "
+            "folder of runs or a model, such as timm:resnet50"
         )
     if backbone is None:
         raise UsageError(

@@ -247,9 +247,7 @@ def plain_number(text: str) -> float:
     return float(text)
 
 
-def _number(
-    cell: Any, low: float, high: float, wanted: str = "a number with a decimal point"
-) -> float:
+def _number(cell: Any, low: float, high: float, wanted: str = "a number with a decimal point") -> float:
     try:
         value = plain_number(cell) if isinstance(cell, str) else float(cell)
     except (TypeError, ValueError, OverflowError):

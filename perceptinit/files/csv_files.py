@@ -166,4 +166,4 @@ def check_columns(path: object, names: Sequence[str], wanted: Sequence[str]) -> 
         if names.count(name) != 1:
             how = "more than one" if name in names else "no"
             found = f"{how} column '{name}'. Columns: {', '.join(names) or 'none'}"
-            raise DataError(f"{path}: {found}. Name it: image_column, text_column or label_column of a recipe, --columns of a command")
+            raise DataError(f"{path}: {found}. Name it in a recipe (image_column, ...) or with --columns")

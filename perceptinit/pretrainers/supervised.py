@@ -124,8 +124,8 @@ class Supervised(Pretraining):
         """Class names and labels of the pairs; DataError if they have none."""
         if not isinstance(self.pairs, HasClasses):
             raise DataError(
-                f"pretrainer 'supervised' needs labels, and {type(self.pairs).__name__} has none. Use pairs with "
-                'labels, such as "parquet" with a label_column'
+                f"pretrainer 'supervised' needs labels, and {type(self.pairs).__name__} has none. Use pairs "
+                'with labels, such as "parquet" with a label_column'
             )
         return self.pairs.read_classes()
 

@@ -171,8 +171,8 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
     except ValueError as error:
         shape = " x ".join(map(str, np.shape(vectors)))
         raise DataError(
-            f"{source}: {shape} cells are neither a square matrix nor rows with upper triangles of one. Save a "
-            "square matrix, or its upper triangle row by row"
+            f"{source}: {shape} cells are neither a square matrix nor rows with upper triangles of one. Save "
+            "a square matrix, or its upper triangle row by row"
         ) from error
 
 
