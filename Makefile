@@ -13,7 +13,7 @@ PACKAGES := $(wildcard plugins/perceptinit-*) examples/perceptinit-orthogonal
 .PHONY: calibration companions contracts quickstart test slow fuzz faults paper known-effects check wheel release docs plugins clean
 
 quickstart: $(INSTALLED)
-	$(BIN)/perceptinit preregister quickstart
+	$(BIN)/perceptinit preregister quickstart >/dev/null  # the plan: runs/quickstart/plan.md
 	$(BIN)/perceptinit run quickstart --jobs 2
 
 test: $(INSTALLED)

@@ -152,7 +152,7 @@ def level_of_looks(first: int, last: int) -> float:
 
 
 def generator(*names: str) -> np.random.Generator:
-    """Return the generator of seed 0 with these names; see docs/design.md."""
+    """Return the generator of seed 0 with these names; see docs/architecture.md."""
     text = "\x1f".join(["0", *(f"str:{name}" for name in names)])
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
     return np.random.default_rng(seed)

@@ -84,9 +84,9 @@ PUBLISHED: Sentences = {
 }
 # a control, given the outcome of the arm that it controls
 OF_CONTROL: Sentences = {
-    Outcome.WORSE: "{control} is better",
-    Outcome.EQUIVALENT: "{control} does as well",
-    Outcome.UNDECIDED: "{control} is not shown to do worse",
+    Outcome.WORSE: "{control} is better than {arm}",
+    Outcome.EQUIVALENT: "{control} does as well as {arm}",
+    Outcome.UNDECIDED: "{control} is not shown to do worse than {arm}",
 }
 
 

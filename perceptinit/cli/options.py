@@ -42,6 +42,7 @@ REPLACED = {
     "report": {"--unequal": "--at end", "--pairing": PAIRING, "--figure": "--out FILE.pdf or --out FILE.svg"},
     "data list": {"--root": "a key of the argument: paper29,root=data/eval"},
     "data check": {
+        "--image": "a key of the argument: judgments.csv,images=photographs",
         "--root": "a key of the argument: paper29,root=data/eval",
         "--images": "a key of the argument: judgments.csv,images=photographs",
         "--use": "a key of the argument: choices.csv,use=odd-one-out",

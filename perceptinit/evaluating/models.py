@@ -119,7 +119,10 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
         return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
-        raise UsageError(f"{path}: contains no runs (record.json), no export and no checkpoints (*{SUFFIX})")
+        raise UsageError(
+            f"{path}: contains no runs (record.json), no export and no checkpoints (*{SUFFIX}). Give a "
+            "folder of runs or a model, such as timm:resnet50"
+        )
     if backbone is None:
         raise UsageError(
             f"{files[0]}: unknown architecture. Set it with --backbone RECIPE or --backbone open-clip:MODEL; "

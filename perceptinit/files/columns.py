@@ -254,11 +254,11 @@ def plain_number(text: str) -> float:
     return float(text)
 
 
-def _number(cell: Any, low: float, high: float) -> float:
+def _number(cell: Any, low: float, high: float, wanted: str = "a number with a decimal point") -> float:
     try:
         value = plain_number(cell) if isinstance(cell, str) else float(cell)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"is {shown(repr(cell))}, not a number with a decimal point") from None
+        raise ValueError(f"is {shown(repr(cell))}, not {wanted}") from None
     if not low <= value <= high or math.isinf(value):
         span = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"at least {low:g}"
         raise ValueError(f"is {shown(cell)}; it must be {span}")
@@ -266,7 +266,7 @@ def _number(cell: Any, low: float, high: float) -> float:
 
 
 def _count(cell: Any, low: int) -> int:
-    value = _number(cell, low, math.inf)
+    value = _number(cell, low, math.inf, "a whole number")
     if not value.is_integer():
         raise ValueError(f"is {shown(cell)}, not a whole number")
     if value > MAX_COUNT:

@@ -167,6 +167,6 @@ def check_columns(path: object, names: Sequence[str], wanted: Sequence[str]) -> 
         if names.count(name) != 1:
             how = "more than one" if name in names else "no"
             raise DataError(
-                f"{path}: {how} column '{name}'. Columns: {', '.join(names) or 'none'}. Set the key or "
-                "option of this column"
+                f"{path}: {how} column '{name}'. Columns: {', '.join(names) or 'none'}. Name it in a recipe "
+                "(image_column, ...) or with --columns"
             )

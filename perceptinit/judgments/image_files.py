@@ -113,7 +113,9 @@ def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
     if suffix:  # the table omits the suffix
         hint = f' Set image = "{{}}{suffix}"'
     else:
-        hint = f" Did you mean '{(path.parent / near).as_posix()}'?" if near else ""
+        hint = (
+            f" Did you mean '{(path.parent / near).as_posix()}'?" if near else " Set images to their folder"
+        )
     total = f" ({len(missing):,} images are missing: {list_some(missing)})" if len(missing) > 1 else ""
     place = folder if folder.name else folder.resolve()
     return f"no such image in {place}.{hint}{total}"

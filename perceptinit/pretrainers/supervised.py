@@ -122,7 +122,10 @@ class Supervised(Pretraining):
     def classes(self) -> Classes:
         """Class names and labels of the pairs; DataError if they have none."""
         if not isinstance(self.pairs, HasClasses):
-            raise DataError(f"pretrainer 'supervised' needs labels, and {type(self.pairs).__name__} has none")
+            raise DataError(
+                f"pretrainer 'supervised' needs labels, and {type(self.pairs).__name__} has none. Use pairs "
+                'with labels, such as "parquet" with a label_column'
+            )
         return self.pairs.read_classes()
 
     @property

@@ -155,10 +155,12 @@ class ScoreReader:
         if len({self.items[index] for index in indices}) < len(indices):
             others = [c for c in self.rows.names if c not in FIELDS]
             found = [c for c in others if len({self.rows.cell(c, index) for index in indices}) > 1]
-            hint = (
-                f". They differ in {shown(', '.join(found))}: name what it is, or keep one" if found else ""
+            differ = (
+                f"They differ in {shown(', '.join(found))}: name what it is, or keep" if found else "Keep"
             )
-            raise self.rows.error(np.array(indices), f"the run has more than one row for {name}{hint}")
+            raise self.rows.error(
+                np.array(indices), f"the run has more than one row for {name}. {differ} one"
+            )
         scale = self.scales[self.measures[first]] or 1.0
         chance = float(self.chances[first])
         num_items = len(indices) if self.items[first] else 0

@@ -84,7 +84,9 @@ def _describe_unbeaten(claim: Claim) -> str:
     lead = claim.score.improvement(value) if value else None
     if lead is None or lead.low is None:
         return ""
-    return "" if lead.low > 0 else OF_CONTROL[rule.decide(lead)].format(control=claim.reference)
+    return (
+        "" if lead.low > 0 else OF_CONTROL[rule.decide(lead)].format(control=claim.reference, arm=claim.arm)
+    )
 
 
 def find_trivial(claim: Claim) -> Finding:

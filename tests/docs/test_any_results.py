@@ -49,6 +49,15 @@ def test_every_command_of_the_page_runs(cli, verb, tmp_path):
     assert "2 of 5 runs of orthogonal have no score (not in the table)" in outputs[-1]
 
 
+def test_one_new_run_has_the_stated_answer(verb, tmp_path):
+    rows = [row for row in RESULTS.splitlines() if not row.startswith("orthogonal")]
+    (tmp_path / "new.csv").write_text("\n".join([*rows, "orthogonal,0,accuracy,0.731"]))
+    text = verb("compare", "new.csv", "--baseline", "random", "--delta", "0.5")
+    assert "Whether orthogonal is worth it is undecided" in text
+    assert "+2.6 points (95 % prediction interval -0.9 to +6.1" in text
+    assert "+2.6 points, with a 95 % prediction interval from -0.9 to +6.1" in LINE
+
+
 def test_the_runs_of_two_optimizers_have_the_stated_answer(verb, tmp_path):
     (tmp_path / "losses.csv").write_text(LOSSES)
     text = verb(

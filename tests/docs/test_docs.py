@@ -62,6 +62,12 @@ def test_differences_of_the_readme_are_those_of_the_results_page():
     assert [each for each in shown if re.sub(r" (?:points|nats)", "", each) not in results] == []
 
 
+def test_pages_are_few_and_short():
+    pages = {name: text for name, text in DOCS.items() if name != "calibration-tables.md"}  # an appendix
+    assert len(pages) <= 31
+    assert [name for name, text in pages.items() if len(text.splitlines()) > 350] == []
+
+
 @pytest.mark.parametrize(
     "hook", [*(hook_name(kind) for kind in KINDS), "perceptinit_report", "perceptinit_commands"]
 )

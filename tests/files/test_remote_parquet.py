@@ -173,5 +173,5 @@ def test_an_invalid_parquet_file_or_a_missing_column_is_reported(bucket, folder)
     (problem,) = parquet(bucket.url + "/b.parquet").preflight()
     assert problem == f"{bucket.url}/b.parquet: no such file"
     (problem,) = parquet(upload(bucket, folder), text_column="words").preflight()
-    found = "no column 'words'. Columns: images, texts, unwanted. Set the key or option of this column"
+    found = "no column 'words'. Columns: images, texts, unwanted. Name it in a recipe (image_column, ...) or with --columns"
     assert problem == f"{bucket.url}/set/0.parquet: {found}"

@@ -222,7 +222,7 @@ def test_a_vector_is_read_as_the_upper_triangle_row_by_row():
         [2, 4, 0, 6],
         [3, 5, 6, 0],
     ]
-    with pytest.raises(DataError, match="test: 5 cells do not form an upper triangle"):
+    with pytest.raises(DataError, match="test: 5 cells are neither a square matrix"):
         square(np.zeros(5), "test")
 
 

@@ -251,7 +251,7 @@ def test_invalid_rows_are_reported_in_one_line_per_kind(folder):
     assert "row 17: the image '000.jpg' occurs twice in one row" in lines[0]
     assert "row 2: second 'gone.jpg': no such image" in lines[1]
     assert "(15 such rows: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)" in lines[1]
-    assert "row 2: first_votes is 'x', not a number with a decimal point (15 such rows: 2," in lines[2]
+    assert "row 2: first_votes is 'x', not a whole number (15 such rows: 2," in lines[2]
     assert "row 17: first_votes is -1; it must be at least 0" in lines[3]
 
 

@@ -371,7 +371,9 @@ def test_parquet_images_may_be_structs_with_bytes(tmp_path):
 def test_a_missing_parquet_column_is_reported_with_the_available_columns(tmp_path):
     path = write_parquet(tmp_path / "0.parquet", jpg=[b"0"], caption=["a"])
     (problem,) = parquet(path).preflight()
-    found = "no column 'images'. Columns: jpg, caption. Set the key or option of this column"
+    found = (
+        "no column 'images'. Columns: jpg, caption. Name it in a recipe (image_column, ...) or with --columns"
+    )
     assert problem == f"{path}: {found}"
 
 
@@ -463,7 +465,7 @@ def test_missing_csv_images_are_reported_by_row(tmp_path):
 def test_a_missing_csv_column_is_reported_with_the_available_columns(tmp_path):
     path = write_csv(tmp_path / "t.csv", "file;caption\na.jpg;x\n")
     assert list(csv_pairs(path, separator=";").preflight()) == [
-        f"{path}: no column 'image'. Columns: file, caption. Set the key or option of this column"
+        f"{path}: no column 'image'. Columns: file, caption. Name it in a recipe (image_column, ...) or with --columns"
     ]
 
 

@@ -112,9 +112,9 @@ FINGERPRINTS = {
         "shuffled": "e5ae19d8009c076a",
     },
     "quickstart": {
-        "random": "4779e74dabb66225",
-        "pi": "e16c2ded690cf368",
-        "shuffled": "96af344ca1262baa",
+        "random": "71fae021b9cac843",
+        "pi": "6614339e8faa2c8b",
+        "shuffled": "050c2787f3c21edc",
     },
 }
 

@@ -247,7 +247,7 @@ def test_columns_name_the_fields_of_a_table(tmp_path):
         ),
         (
             f"{HEADER}\nrandom,0,acc,0.5\npi,0,acc,0.6\npi,0,acc,0.7\n",
-            "row 3: the run has more than one row for acc (2 such rows: 3, 4)",
+            "row 3: the run has more than one row for acc. Keep one (2 such rows: 3, 4)",
         ),
         (
             f"{HEADER}\nrandom,0,acc,0.5\npi,0,acc,77 %\n",

@@ -169,9 +169,10 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
     try:
         return np.apply_along_axis(squareform, -1, np.asarray(vectors, dtype=np.float64))
     except ValueError as error:
+        shape = " x ".join(map(str, np.shape(vectors)))
         raise DataError(
-            f"{source}: {np.shape(vectors)[-1]} cells do not form an upper triangle of a matrix. Save a "
-            "square matrix, or its upper triangle row by row"
+            f"{source}: {shape} cells are neither a square matrix nor rows with upper triangles of one. Save "
+            "a square matrix, or its upper triangle row by row"
         ) from error
 
 
