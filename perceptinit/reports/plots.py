@@ -13,6 +13,7 @@ from perceptinit.analysis.comparison import Comparison, Difference, ScoreCompari
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.curves import Curves, all_curves, band
 from perceptinit.analysis.statistics import Estimate
+from perceptinit.grouping import group
 from perceptinit.reports.figures import (
     FAINT,
     INK,
@@ -121,9 +122,8 @@ def lead_figure(comparison: Comparison, found: Sequence[When]) -> Figure:
     shown = [
         each for each in found if each.difference.contrast.reference == comparison.runs.baseline
     ] or found
-    panels: dict[str, list[When]] = {}
-    for each in sorted(shown, key=lambda each: each.found.emerged or each.found.end + 1):
-        panels.setdefault(each.score.name, []).append(each)
+    in_order = sorted(shown, key=lambda each: each.found.emerged or each.found.end + 1)
+    panels = group((each.score.name, each) for each in in_order)
     columns = min(PANELS, len(panels))
     rows = -(-len(panels) // columns)
     with drawing(1.4 + PANEL_INCHES * rows, rows, columns) as axes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from perceptinit.analysis.curves import Curve
 from perceptinit.files.reading import parse_rows
+from perceptinit.grouping import group
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.reports.figures import Figure, draw_limit, draw_people, drawing, finish, plot_arms
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -21,11 +22,8 @@ _CEILING = re.compile(r"2afc_\w+_ceiling")
 
 def curves_by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[Curve]]:
     """Return the curve of each run of an arm that has one, by arm."""
-    curves: dict[str, list[Curve]] = {}
-    for run in runs.runs:
-        if curve := read(run):
-            curves.setdefault(run.arm, []).append(curve)
-    return curves
+    curves = ((run.arm, read(run)) for run in runs.runs)
+    return group((arm, curve) for arm, curve in curves if curve)
 
 
 def accuracy_curve(run: LoadedRun) -> Curve:

@@ -9,6 +9,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.columns import Columns
+from perceptinit.grouping import group
 from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.runs import LoadedRun
 from perceptinit.results.table_layouts import BOOKKEEPING, FIELDS, is_empty, may_be_setting
@@ -94,9 +95,7 @@ def describe_reading(
         measure = split_name(row["name"])[0]
         if not is_diagnostic(measure):
             kinds.setdefault(_describe_kind(row), {})[measure] = None
-    by_seeds: dict[frozenset[int], list[str]] = {}
-    for arm, own in seeds.items():
-        by_seeds.setdefault(own, []).append(arm)
+    by_seeds = group((own, arm) for arm, own in seeds.items())
     listed = "; ".join(f"{', '.join(arms)}: {write_seeds(own)}" for own, arms in by_seeds.items())
     others = [arm for arm in seeds if arm not in paired]
     pairing = f"paired by seed, except {', '.join(others)}" if others else "paired by seed"

@@ -10,6 +10,7 @@ import numpy as np
 
 from perceptinit.errors import map_texts, printable, read_name, shown
 from perceptinit.files.columns import Columns
+from perceptinit.grouping import group
 from perceptinit.results.directions import Direction, find_direction, is_share_by_name
 from perceptinit.results.measures import is_diagnostic, is_share, measure_names
 from perceptinit.results.record import score_row
@@ -53,9 +54,7 @@ class ScoreReader:
         if "higher_is_better" in rows:
             self.is_higher = rows.booleans("higher_is_better")
             self.directions = dict.fromkeys(self.directions, "higher")
-        by_measure: dict[str, list[int]] = {}
-        for index, measure in enumerate(self.measures):
-            by_measure.setdefault(measure, []).append(index)
+        by_measure = group((measure, index) for index, measure in enumerate(self.measures))
         self.scales = {measure: self._find_scale(measure, found) for measure, found in by_measure.items()}
         # a mean over the rows of items is not rounded
         of_rows = {} if "item" in rows else by_measure

@@ -7,7 +7,8 @@ from typing import Self
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_people, is_by_simulated_people, taught_by
 from perceptinit.analysis.numbers import counts
-from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, SIMULATED, STRUCTURE, Question
+from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, SIMULATED, STRUCTURE
+from perceptinit.grouping import group
 from perceptinit.results.measures import measure_title
 from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.runs import RunSet
@@ -165,16 +166,15 @@ def headline_arms(comparison: Comparison) -> list[str]:
 
     If no arm has one, they are all arms except the baseline and the controls, or else the controls.
     """
-    asked: dict[Question, dict[str, None]] = {}
-    for c in comparison.contrasts:
-        asked.setdefault(c.question, {})[c.arm] = None
-    everyone = list(dict.fromkeys(c.arm for c in comparison.contrasts))
-    return (
+    asked = group((c.question, c.arm) for c in comparison.contrasts)
+    everyone = [c.arm for c in comparison.contrasts]
+    found = (
         [*asked.get(STRUCTURE, ()), *asked.get(SIMULATED, ())]
-        or [*asked.get(NO_PEOPLE, ())]
+        or asked.get(NO_PEOPLE)
         or [arm for arm in everyone if arm not in asked.get(CONTROL, ())]
         or everyone
     )
+    return list(dict.fromkeys(found))
 
 
 def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verdict]) -> str:
