@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
 from perceptinit.analysis.questions import ANSWERS, WORTH, YES_OR_NO, Case, choose
 from perceptinit.errors import UsageError
+from perceptinit.grouping import group
 from perceptinit.reports.columns import find_references
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.plots import curve_figure, difference_figure
@@ -151,15 +152,10 @@ class Breakdown:
 
 def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
     """Yield the recorded final scores of finished runs by person and by anchor."""
-    recorded: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
-    for run in comparison.runs.finished:
-        last = run.samples_seen
-        for row, key in product(run.scores, UNITS):
-            if row["samples_seen"] == last and row["extra"].get(key):
-                by_arm = recorded.setdefault((row["name"], key), {})
-                by_arm.setdefault(run.arm, []).append(row["extra"][key])
+    last = [(run.arm, row) for run in comparison.runs.finished for row in run.last_scores]
     for score, (key, unit) in product(comparison.scores, UNITS.items()):
-        by_arm = recorded.get((score.name, key), {})
+        found = [(arm, row["extra"].get(key)) for arm, row in last if row["name"] == score.name]
+        by_arm = group((arm, rows) for arm, rows in found if rows)
         every = [rows for seeds in by_arm.values() for rows in seeds]
         shared = [name for name in every[0] if all(name in rows for rows in every)] if every else []
         if not shared:

@@ -68,6 +68,12 @@ class LoadedRun:
         return max((row["samples_seen"] for row in self.scores), default=0)
 
     @property
+    def last_scores(self) -> list[dict[str, Any]]:
+        """Score rows of the last evaluation."""
+        last = self.samples_seen
+        return [row for row in self.scores if row["samples_seen"] == last]
+
+    @property
     def final_weights(self) -> str:
         """Hash of the final weights; empty if it is not recorded."""
         return (self.record.get("hashes", {}).get("final") or {}).get("model") or ""

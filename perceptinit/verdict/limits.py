@@ -15,7 +15,7 @@ from perceptinit.analysis.pooling import describe_pooling
 from perceptinit.analysis.questions import Case
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
-from perceptinit.results.runs import RunSet
+from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.verdict.evidence import count_lost, describe_small_delta, describe_unlearned
 from perceptinit.verdict.stage_one import find_stage_one
 from perceptinit.verdict.verdict import Verdict, count_family
@@ -105,19 +105,19 @@ def _describe_stage_one(runs: RunSet) -> Iterator[str]:
                 f"Stage 1 {shape} the image embeddings of {spreads}: mean cosine distance of different "
                 "images in the lowest run."
             )
-    ended: dict[str, None] = {}
-    for run in runs.finished:
-        last = run.samples_seen
-        for row in run.scores:
-            is_end = row["samples_seen"] == last > 0 and row["value"] is not None
-            is_spread = split_name(row["name"])[0] == "embedding_spread"
-            if is_end and is_spread and row["value"] < COLLAPSED_SPREAD:
-                ended[run.arm] = None
+    ended = dict.fromkeys(run.arm for run in runs.finished if _ends_collapsed(run))
     if ended:
         yield (
             f"The image embeddings of {', '.join(ended)} are collapsed at the end of pretraining: different "
             f"images are less than {COLLAPSED_SPREAD:g} apart (cosine distance)."
         )
+
+
+def _ends_collapsed(run: LoadedRun) -> bool:
+    """Return whether the embeddings of a run are collapsed at the end of pretraining."""
+    measured = [(split_name(row["name"])[0], row["value"]) for row in run.last_scores if run.samples_seen]
+    spreads = [value for measure, value in measured if measure == "embedding_spread" and value is not None]
+    return min(spreads, default=COLLAPSED_SPREAD) < COLLAPSED_SPREAD
 
 
 def _describe_lost(

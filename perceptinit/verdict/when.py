@@ -9,6 +9,7 @@ from perceptinit.analysis.curves import all_curves, pair_curves
 from perceptinit.analysis.emergence import Emergence, find_emergence
 from perceptinit.analysis.questions import Outcome
 from perceptinit.errors import UsageError
+from perceptinit.grouping import group
 from perceptinit.verdict.verdict import decide
 
 NO_EVALUATIONS = (
@@ -115,17 +116,13 @@ def when_lines(found: Sequence[When]) -> list[str]:
 
 def _expected_by_chance(found: Sequence[When]) -> Iterator[str]:
     """Yield for each measure in how many data sets leads emerged, and how many are expected by chance."""
-    groups: dict[str, dict[str, list[When]]] = {}
-    for each in found:
-        if each.score.num_sets == 1:
-            of_measure = groups.setdefault(each.score.measure, {})
-            of_measure.setdefault(each.difference.contrast.title, []).append(each)
-    for measure, contrasts in groups.items():
+    by_measure = group((each.score.measure, each) for each in found if each.score.num_sets == 1)
+    for measure, of_measure in by_measure.items():
         counts = []
-        for title, group in contrasts.items():
-            num = sum(each.found.emerged is not None for each in group)
-            chance = sum((1 - each.difference.confidence) / 2 for each in group)
-            counts.append(f"{title} in {num} of {len(group)} ({chance:.3g} expected by chance)")
+        for title, own in group((each.difference.contrast.title, each) for each in of_measure).items():
+            num = sum(each.found.emerged is not None for each in own)
+            chance = sum((1 - each.difference.confidence) / 2 for each in own)
+            counts.append(f"{title} in {num} of {len(own)} ({chance:.3g} expected by chance)")
         yield f"Data sets of {measure} in which a lead emerged: {'; '.join(counts)}."
 
 

@@ -52,29 +52,26 @@ def list_(
 
 
 def _sets(sets: list[PublishedSet]) -> Table:
-    table = new_table(("name", "judgments", "size", "ceiling", "license", "parts to download"))
-    for found in sets:
-        card = found.card
-        table.add_row(
+    rows = [
+        (
             found.name,
-            f"{card.num_judgments:,}" if card.num_judgments else "",
-            f"{card.size_bytes / 1e9:.3g} GB" if card.size_bytes else "",
-            f"{card.ceiling:.3f}" if card.ceiling else "",
-            card.license,
+            f"{found.card.num_judgments:,}" if found.card.num_judgments else "",
+            f"{found.card.size_bytes / 1e9:.3g} GB" if found.card.size_bytes else "",
+            f"{found.card.ceiling:.3f}" if found.card.ceiling else "",
+            found.card.license,
             ", ".join(found.parts) or "none: see its source",
         )
-    return table
+        for found in sets
+    ]
+    return new_table(("name", "judgments", "size", "ceiling", "license", "parts to download"), rows)
 
 
 def _card(found: PublishedSet) -> Table:
     from rich.markup import escape
 
-    table = new_table(("", ""))
-    rows = {**asdict(found.card), "parts to download": ", ".join(found.parts), **found.conventions}
-    for key, value in rows.items():
-        if value:
-            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", escape(_text(value)))
-    return table
+    facts = {**asdict(found.card), "parts to download": ", ".join(found.parts), **found.conventions}
+    known = {key.replace("_", " "): value for key, value in facts.items() if value}
+    return new_table(("", ""), ((f"[bold]{key}[/bold]", escape(_text(v))) for key, v in known.items()))
 
 
 def _text(value: object) -> str:

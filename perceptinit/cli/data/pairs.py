@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 def sources() -> Table:
     """Return the table of all known image-text sources."""
-    table = new_table(("image-text pairs", "pairs", "size", "license"))
-    for name, source in published_pairs().items():
-        size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else ""
-        table.add_row(name, f"{source.num_pairs:,}", size, source.license)
-    return table
+    rows = [
+        (
+            name,
+            f"{each.num_pairs:,}",
+            f"{each.size_bytes / 1e9:,.0f} GB" if each.size_bytes else "",
+            each.license,
+        )
+        for name, each in published_pairs().items()
+    ]
+    return new_table(("image-text pairs", "pairs", "size", "license"), rows)
 
 
 def card(name: str) -> str:
