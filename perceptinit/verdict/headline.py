@@ -12,14 +12,14 @@ from perceptinit.grouping import group
 from perceptinit.results.measures import measure_title
 from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.answer import MOST_CAVEATS, answer_in_words, find_caveats
+from perceptinit.verdict.answer import MOST_CAVEATS, answer_in_words, describe_numbers, find_caveats
 from perceptinit.verdict.limits import describe_failures, find_limits
 from perceptinit.verdict.plan_text import confirm_plan, describe_departures
 from perceptinit.verdict.published import PublishedScore, judge_published
 from perceptinit.verdict.readings import check_claims, count_items, find_assumptions, read_arm
 from perceptinit.verdict.target import describe_target
 from perceptinit.verdict.trivial import compare_with_trivial
-from perceptinit.verdict.verdict import Verdict, count_runs, describe_interval, verdicts
+from perceptinit.verdict.verdict import Verdict, verdicts
 
 NOTHING = "No run has finished with a score that could be compared."
 ALPHA = 0.05
@@ -183,14 +183,12 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
     if difference is None:
         return ""
     contrast = difference.contrast
-    means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
-    arm, reference = (f"{score.number(mean.mean)}{' %' if score.is_share else ''}" for mean in means if mean)
-    single = score.rule.words.single or count_runs(difference)
-    sure = describe_interval(difference, score) if difference.has_interval else single
+    arm, reference, sure = describe_numbers(score, difference)
+    unit = " %" if score.is_share else ""
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
     refused = f"No claim is made, because {EDITED}: " if is_edited(runs.plan) else ""
-    scores = f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}"
+    scores = f"{contrast.arm}{taught} scores {arm}{unit}, and {contrast.reference} {reference}{unit}"
     return f"{refused}{scores}: {effect} ({sure})."
 
 

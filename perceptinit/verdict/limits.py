@@ -56,6 +56,7 @@ def find_limits(
     """
     runs = comparison.runs
     unlike = "; ".join(find_unlike(runs))
+    unlearned = describe_unlearned(score, runs.baseline)
     is_smoke = any(record["recipe"]["smoke"] for record in runs.records)
     are_simulated = any(is_by_simulated_people(runs, arm) for arm in runs.arms)
     limits = [
@@ -69,7 +70,7 @@ def find_limits(
         UNEQUAL if len(set(score.samples_seen.values())) > 1 else "",
         SIMULATED_PEOPLE if are_simulated else SIMULATED_DATA if runs.is_simulated else "",
         limit_of_delta(score),
-        _describe_baseline(runs, score),
+        f"The baseline {unlearned}." if unlearned else "",
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
         describe_family(score, answers),
@@ -141,11 +142,6 @@ def _describe_lost(
                 "If the missing scores lay between the lowest and the highest score of any arm, "
                 f"{contrast.title} would be from {' to '.join(map(score.signed, gains))}."
             )
-
-
-def _describe_baseline(runs: RunSet, score: ScoreComparison) -> str:
-    text = describe_unlearned(score, runs.baseline)
-    return f"The baseline {text}." if text else ""
 
 
 def describe_failures(runs: RunSet, score: ScoreComparison) -> str:

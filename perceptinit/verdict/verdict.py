@@ -20,6 +20,7 @@ from perceptinit.analysis.questions import (
     Question,
     choose,
 )
+from perceptinit.errors import count
 from perceptinit.results.measures import is_perceptual
 from perceptinit.verdict.claim import Finding
 
@@ -162,7 +163,7 @@ def _sentence(outcome: Outcome, case: Case | None, difference: Difference, score
         delta=score.magnitude(score.rule.delta or 0.0),
         effect=effect if score.higher_is_better else f"{effect}, where positive is better",
         side=_describe_side(difference, score),
-        equal=score.rule.words.equal.format(num=_count_seeds(difference.value.num)),
+        equal=score.rule.words.equal.format(num=count(difference.value.num, "seed")),
         single=describe_single(difference, score),
         outlook=_outlook(difference, score) if is_open else "",
     )
@@ -241,9 +242,9 @@ def _probability(value: float) -> str:
 def count_runs(difference: Difference) -> str:
     """Return the number of seeds or, for unpaired arms, of runs: `5 seeds`, `5 and 7 runs`, `1 run each`."""
     if difference.num_runs is None:
-        return _count_seeds(difference.value.num)
+        return count(difference.value.num, "seed")
     own, others = difference.num_runs
-    return f"{own} run{'s' if own > 1 else ''} each" if own == others else f"{own} and {others} runs"
+    return f"{count(own, 'run')} each" if own == others else f"{own} and {others} runs"
 
 
 def describe_single(difference: Difference, score: ScoreComparison) -> str:
@@ -278,18 +279,14 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
     values = tuple(tuple(d.by_seed.values()) for d in score.find_family(difference))
     more = seeds_to_decide(values, replace(rule, num_pooled=0), parts)  # at most, if the spread is pooled
     if more is not None:
-        return f"{_count_seeds(more, ' more')} would decide it with 80 % chance."
+        return f"{count(more, 'more seed')} would decide it with 80 % chance."
     most = (rule.last or num + MOST_MORE_SEEDS) - num
-    few = f"Even {_count_seeds(most, ' more')} would not decide it with 80 % chance"
+    few = f"Even {count(most, 'more seed')} would not decide it with 80 % chance"
     over_seeds = (difference.value.stderr or 0.0) ** 2 * num / (num + most)
     if parts is None or Noise(0.0, parts).beyond_seeds <= over_seeds:
         return f"{few}."
     unit = "people" if parts.people > parts.images - parts.both else "images"
     return f"{few}: use more {unit}, not more seeds."
-
-
-def _count_seeds(num: int, more: str = "") -> str:
-    return f"{num}{more} seed{'s' if num > 1 else ''}"
 
 
 def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
@@ -313,14 +310,9 @@ def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
 
 def describe_answer_of(comparison: Comparison, contrast: Contrast) -> str:
     """Return the answer on the arms of a contrast in the primary score of a comparison."""
-    found = comparison.primary.differences if comparison.primary else ()
-    same = (
-        d.contrast
-        for d in found
-        if (d.contrast.arm, d.contrast.reference) == (contrast.arm, contrast.reference)
-    )
-    own = next(same, None)
-    return describe_answer(comparison.primary, own) if comparison.primary and own else "not measured"
+    score = comparison.primary
+    difference = score.find_pair(contrast.arm, contrast.reference) if score else None
+    return describe_answer(score, difference.contrast) if score and difference else "not measured"
 
 
 def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:
