@@ -1,7 +1,5 @@
 """open_clip's text transformer and tokenizer, with trimmed texts that are packed into rows."""
 
-from __future__ import annotations
-
 # B or N texts, T tokens, D embedding, R rows of L tokens, W width, H heads
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

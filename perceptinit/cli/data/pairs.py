@@ -1,21 +1,13 @@
 """Image-text sources in `perceptinit data list` and `download`: properties and download commands."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from perceptinit.cli.common import new_table
 from perceptinit.errors import UsageError
 from perceptinit.pairs.published import published_pairs
 from perceptinit.recipe.shipped import folder_of_shipped
 
-if TYPE_CHECKING:
-    from rich.table import Table
 
-
-def sources() -> Table:
-    """Return the table of all known image-text sources."""
-    rows = [
+def list_sources() -> list[tuple[str, ...]]:
+    """Return name, number of pairs, size and license of each known image-text source."""
+    return [
         (
             name,
             f"{each.num_pairs:,}",
@@ -24,7 +16,6 @@ def sources() -> Table:
         )
         for name, each in published_pairs().items()
     ]
-    return new_table(("image-text pairs", "pairs", "size", "license"), rows)
 
 
 def card(name: str) -> str:
