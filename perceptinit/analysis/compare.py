@@ -315,16 +315,16 @@ def _report_missing_intervals(
 
 def _find_best(runs: RunSet, rows: Rows) -> str:
     """Return the arm with the best mean over the sets of the first measure, in the order of measures."""
-    by_measure: dict[str, dict[str, list[float]]] = {}
+    known: list[tuple[str, str, float]] = []
     for (arm, _), scores in rows.items():
         for name, row in scores.items():
-            measure = split_name(name)[0]
-            if row["value"] is not None and not is_diagnostic(measure):
+            if row["value"] is not None:
                 sign = 1 if row.get("higher_is_better", True) else -1
-                by_measure.setdefault(measure, {}).setdefault(arm, []).append(sign * row["value"])
-    first = by_measure[min(by_measure, key=rank)] if by_measure else {}
-    most = max(map(len, first.values()), default=0)
-    means = {arm: fmean(values) for arm, values in first.items() if len(values) == most}
+                known.append((split_name(name)[0], arm, sign * row["value"]))
+    first = min((measure for measure, _, _ in known if not is_diagnostic(measure)), key=rank, default="")
+    by_arm = group((arm, value) for measure, arm, value in known if measure == first)
+    most = max(map(len, by_arm.values()), default=0)
+    means = {arm: fmean(values) for arm, values in by_arm.items() if len(values) == most}
     return max(means, key=lambda arm: means[arm]) if means else runs.arms[0]
 
 

@@ -35,9 +35,14 @@ Arms = Mapping[str, ArmScore]  # by name
 def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
     """Return one arm's values in a score, selected from the `values` of all arms and seeds."""
     by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
-    missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
-    value = estimate(list(by_seed.values())) if by_seed else None
-    return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing, planned=runs.planned_seeds(arm))
+    seeds = [run.seed for run in runs.arm_runs(arm)]
+    return ArmScore(
+        arm=arm,
+        by_seed=by_seed,
+        value=estimate(list(by_seed.values())) if by_seed else None,
+        missing=tuple(seed for seed in seeds if seed not in by_seed),
+        planned=runs.planned.get(arm) or frozenset(seeds),
+    )
 
 
 def are_paired(arm: ArmScore, reference: ArmScore, rule: Rule) -> bool:

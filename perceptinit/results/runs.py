@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import attrgetter
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 from perceptinit.errors import DataError, UsageError
+from perceptinit.grouping import group
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.text import Origin
 from perceptinit.results.locks import is_locked
@@ -183,9 +184,6 @@ class RunSet:
         """Return the row that describes an arm in its records; empty without records."""
         return dict(next((run.about for run in self.arm_runs(arm) if run.about), {}))
 
-    def planned_seeds(self, arm: str) -> frozenset[int]:
-        return self.planned.get(arm) or frozenset(map(attrgetter("seed"), self.arm_runs(arm)))
-
     def resolved(self, arm: str) -> dict[str, Any]:
         """Return the settings of an arm; empty without records."""
         return dict(self.about(arm).get("resolved", {}))
@@ -322,10 +320,8 @@ def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     baseline = first.baseline if first and first.baseline in present else present[0]
     name = first.name if first else runs[0].folder.parent.parent.name
     summary = first.summary if first else ""
-    seeds: dict[str, frozenset[int]] = {}
-    for p in planned:
-        for arm in p.arms:
-            seeds[arm] = seeds.get(arm, frozenset()).union(p.seeds)
+    by_arm = group((arm, p.seeds) for p in planned for arm in p.arms)
+    seeds = {arm: frozenset(chain(*own)) for arm, own in by_arm.items()}
     return RunSet(name, summary, baseline, tuple(present), tuple(runs), planned=seeds, **verdict_of(newest))
 
 

@@ -34,7 +34,8 @@ class ScoreReader:
     def __init__(self, rows: Columns, direction: Direction | None = None) -> None:
         self.rows = rows
         self.measures = [name.replace("/", "_") for name in self._texts("measure")]
-        self.data_sets = self._texts("data_set")
+        parts = zip(self.measures, self._texts("data_set"), strict=True)
+        self.names = ["/".join(filter(None, pair)) for pair in parts]
         self.items = self._texts("item")
         self.values = self._numbers("value")
         self.chances = self._numbers("chance")
@@ -118,14 +119,11 @@ class ScoreReader:
         """Return the score rows of a run, and the per-item values of its last evaluation by score name."""
         scores = []
         items = {}
-        by_key: dict[tuple[float, str], list[int]] = {}
-        for index in indices:
-            if self.measures[index]:  # a run without scores has a row without a measure
-                name = "/".join(filter(None, [self.measures[index], self.data_sets[index]]))
-                by_key.setdefault((self.evaluations[index], name), []).append(index)
+        # a run without scores has a row without a measure
+        by_key = group(((self.evaluations[i], self.names[i]), i) for i in indices if self.measures[i])
         for (evaluation, name), found in sorted(by_key.items(), key=lambda item: item[0][0]):
             details = read_details(self.rows, found[0])
-            row = self._read_score(name, found)
+            row = self._read_score(found)
             scores.append({**score_row(row, "", 0, int(evaluation)), **details.get("score", {})})
             measure = self.measures[found[0]]
             scores[-1]["is_share"] = self.scales[measure] is not None
@@ -146,9 +144,10 @@ class ScoreReader:
                 items[name] = Items(**given, baselines=models)
         return scores, items
 
-    def _read_score(self, name: str, indices: Sequence[int]) -> Score:
+    def _read_score(self, indices: Sequence[int]) -> Score:
         """Return a score from one row, or from a row for each item."""
         first = indices[0]
+        name = self.names[first]
         if len({self.items[index] for index in indices}) < len(indices):
             others = [c for c in self.rows.names if c not in FIELDS]
             found = [c for c in others if len({self.rows.cell(c, index) for index in indices}) > 1]
