@@ -230,13 +230,11 @@ def title(comparison: Comparison, score: ScoreComparison) -> str:
     return f"{score.name} ({text})" if text else score.name
 
 
-def list_statistics(comparison: Comparison) -> list[list[str]]:
-    """Return a row of `STATISTICS` for each score and contrast."""
-    rows = []
+def list_statistics(comparison: Comparison) -> Iterator[list[str]]:
+    """Yield a row of `STATISTICS` for each score and contrast."""
     for score in (*comparison.averages, *comparison.scores):
         for d in score.differences:
-            rows.append([score.name, d.contrast.title, *(text(score, d) for text in STATISTICS.values())])
-    return rows
+            yield [score.name, d.contrast.title, *(text(score, d) for text in STATISTICS.values())]
 
 
 def page_note(comparison: Comparison, score: ScoreComparison) -> str:

@@ -83,17 +83,13 @@ class Card(NamedTuple):
     evidence: str
 
 
-def list_cards(judged: Judged) -> list[Card]:
-    """Return a card for each answer of the headline."""
+def list_cards(judged: Judged) -> Iterator[Card]:
+    """Yield a card for each answer of the headline."""
     score = judged.comparison.primary
-    cards: list[Card] = []
-    if score is None:
-        return cards
     for verdict in judged.answers:
-        found = score.difference(verdict.contrast)
-        shown = evidence_in_words(verdict, found, score) if found else ""
-        cards.append(Card(verdict, found, answer_in_words(verdict), shown))
-    return cards
+        found = score.difference(verdict.contrast) if score else None
+        shown = evidence_in_words(verdict, found, score) if score and found else ""
+        yield Card(verdict, found, answer_in_words(verdict), shown)
 
 
 def find_scale(cards: Sequence[Card]) -> float:

@@ -122,12 +122,12 @@ def fetch_needs(
     console = new_console(markup=False)
     console.print(new_table(HEADINGS, map(_describe, found), right=["size"]))
     console.print(f"{len(missing)} of {len(found)} sets are missing: {_sizes(missing)}.", soft_wrap=True)
-    failures = []
+    failures: list[str] = []
     if not dry_run:
         wanted = [need for need in missing if need.fetch]
         if wanted and not yes:
             _confirm(wanted)
-        failures = _fetch(wanted, unreachable)
+        failures += _fetch(wanted, unreachable)
     by_hand = [need for need in missing if not need.fetch]
     for need in by_hand:
         how = card(need.name) if need.kind == "pairs" and need.name in published_pairs() else need.how
@@ -181,22 +181,20 @@ def _with_sizes(needs: Sequence[DataNeed], unreachable: Mapping[str, str]) -> It
         yield need
 
 
-def _fetch(wanted: Sequence[DataNeed], unreachable: Mapping[str, str]) -> list[str]:
-    """Download data; return the errors."""
+def _fetch(wanted: Sequence[DataNeed], unreachable: Mapping[str, str]) -> Iterator[str]:
+    """Download data, and yield the errors."""
     from perceptinit.progress import Bars
 
-    failures = []
     with Bars(counts_bytes=True) as bars:
         for need in wanted:
             if need.url in unreachable:
-                failures.append(f"{need.name}: {need.url} does not respond ({unreachable[need.url]})")
+                yield f"{need.name}: {need.url} does not respond ({unreachable[need.url]})"
             elif need.fetch:
                 try:
                     need.fetch(NUM_WORKERS, bars.update)
                     typer.echo(f"{need.name}: downloaded to {need.place}")
                 except (DataError, UsageError) as error:
-                    failures.append(f"{need.name}: {error}")
-    return failures
+                    yield f"{need.name}: {error}"
 
 
 def _describe(need: DataNeed) -> tuple[str, ...]:
