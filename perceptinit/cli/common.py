@@ -91,7 +91,9 @@ def table_options(
     delta: float | None,
     columns: Sequence[str] | None,
     plan: Path | None,
-    direction: Literal["higher", "lower"] | None = None,
+    direction: Literal["higher", "lower"] | None,
+    target: float | None = None,
+    spread_from: Path | None = None,
 ) -> TableOptions:
     """Return the options of a table; UsageError for an invalid one."""
     from perceptinit.results.run_tables import TableOptions
@@ -106,6 +108,8 @@ def table_options(
         plan=plan,
         is_unpaired=bool(run),
         direction=direction,
+        target=target,
+        spread_from=str(spread_from) if spread_from else None,
     )
 
 

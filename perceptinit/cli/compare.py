@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -100,8 +99,7 @@ def compare(
     from perceptinit.verdict.headline import Judged
     from perceptinit.verdict.when import find_when
 
-    options = table_options(baseline, delta, columns, plan, direction)
-    options = replace(options, target=target, spread_from=str(spread_from) if spread_from else None)
+    options = table_options(baseline, delta, columns, plan, direction, target, spread_from)
     loaded = load_results(runs, out, options)
     if loaded.source.layout and format_:
         typer.echo(loaded.source.layout, err=True)

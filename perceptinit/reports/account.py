@@ -102,8 +102,8 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     if Fact.SETTINGS not in runs.source.shows:
         return of_scores
     pairs = [
-        settings_row(runs.samples, "pairs", pretrain.get("pairs")),
-        (f"{runs.samples} seen by each run", seen or "no run has finished", ""),
+        settings_row(runs.progress.unit, "pairs", pretrain.get("pairs")),
+        (f"{runs.progress.unit} seen by each run", seen or "no run has finished", ""),
     ]
     return [
         settings_row("network", "backbone", resolved.get("backbone")),

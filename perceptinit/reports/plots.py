@@ -61,7 +61,7 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
             _spread(ax, score, arm_colour(arms.index(arm)), curves[arm], values)
         _limits(ax, score, factor)
         unit = ", %" if score.is_share else ""
-        ax.set(xlabel=comparison.runs.seen, ylabel=f"{score.measure}{unit}")
+        ax.set(xlabel=comparison.runs.progress.seen, ylabel=f"{score.measure}{unit}")
         ax.locator_params(axis="x", nbins=6)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         end = score.data_set.rpartition("-")[2]  # of a name without a split: `test`
@@ -133,7 +133,7 @@ def lead_figure(comparison: Comparison, found: Sequence[When]) -> Figure:
         for ax in every[len(panels) :]:
             ax.set_axis_off()
         first = shown[0].score
-        every[0].figure.supxlabel(f"{comparison.runs.samples} seen", fontsize=10)
+        every[0].figure.supxlabel(f"{comparison.runs.progress.unit} seen", fontsize=10)
         every[0].figure.supylabel(f"lead{', points' if first.is_share else ''}", fontsize=10)
         add_legend(every[0])
         alt = f"Line charts of leads over samples seen: {' '.join(each.sentence for each in shown)}"

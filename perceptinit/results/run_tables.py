@@ -272,7 +272,7 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
     for run in runs.runs:
         items = run.items or read_items(run.folder)
         shared = {**pick(run, "arm", "seed"), "status": run.state, "higher_is_better": True}
-        details = {**stated, "arm": dict(run.about), "reason": run.reason, "samples": runs.samples}
+        details = {**stated, "arm": dict(run.about), "reason": run.reason, "samples": runs.progress.unit}
         for row in run.scores or [{}]:
             found = items.get(row.get("name", "")) if row.get("samples_seen") == run.samples_seen else None
             details["score"] = {key: value for key, value in row.items() if key not in _FLAT}

@@ -162,16 +162,6 @@ class RunSet:
         stated = self.source.progress
         return replace(stated, unit=samples_in_words(self.records)) if self.records else stated
 
-    @property
-    def samples(self) -> str:
-        """Unit of the progress, such as `images`."""
-        return self.progress.unit
-
-    @property
-    def seen(self) -> str:
-        """Words after a number of samples, such as `image-text pairs seen`; empty if none are stated."""
-        return self.progress.seen
-
     def is_shared(self, run: LoadedRun) -> bool:
         """Return whether a run is reused from another experiment."""
         origin = self.origins.get(run.arm)

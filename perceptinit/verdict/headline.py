@@ -221,7 +221,7 @@ def _describe_samples(runs: RunSet, score: ScoreComparison) -> str:
     if not score.is_pretrained:
         return "without pretraining"
     seen = counts(score.samples_seen.values(), " and ")
-    return f"after {seen} {runs.seen}" if runs.seen else ""
+    return f"after {seen} {runs.progress.seen}" if runs.progress.seen else ""
 
 
 def _find_error_rates(comparison: Comparison) -> Iterator[float]:

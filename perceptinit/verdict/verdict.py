@@ -191,15 +191,14 @@ def describe_interval(difference: Difference, score: ScoreComparison, is_short: 
     over = " and ".join(filter(None, covered))
     if is_short and "seeds" in units:
         over = over.replace("seeds", count_runs(difference), 1)
+    replicated = "" if over == "seeds" else f" over {over}"  # the number of seeds says it
     are_pooled = difference.two_way and is_perceptual(score.measure) and "people" not in units
     parts = [
-        f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
+        f"{title}{looks} {score.interval(score.improvement(difference.tested))}{replicated}",
         "for the pooled votes of these judges" if are_pooled else "",
         count_runs(difference) if "seeds" in units and not is_short else "",
         _describe_assumed_spread(difference, score) if difference.is_predicted else "",
     ]
-    if over != "seeds":  # the number of seeds says it
-        parts[0] = f"{parts[0]} over {over}"
     return ", ".join(filter(None, parts))
 
 
