@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
 from perceptinit.analysis.questions import ANSWERS, WORTH, YES_OR_NO, Case, choose
-from perceptinit.errors import UsageError
 from perceptinit.grouping import group
 from perceptinit.reports.columns import find_references
 from perceptinit.reports.figures import Figure
@@ -128,10 +127,7 @@ def find_leads(comparison: Comparison) -> list[When]:
     """Return when leads emerge in the primary measure, on each data set and on average; empty if unknown."""
     primary = comparison.primary
     scores = [score for score in comparison.all_scores if primary and score.measure == primary.measure]
-    try:
-        return find_when(comparison, scores)
-    except UsageError:
-        return []
+    return find_when(comparison, scores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,13 +50,11 @@ class Tuned:
 
 
 def find_tuning(record: Mapping[str, Any]) -> Tuned:
-    """Return the tuning of a record; empty without a recipe, as in plans.
+    """Return the tuning of a record.
 
     Raises:
         RecipeError: If `[tune]` is invalid.
     """
-    if "recipe" not in record:
-        return Tuned(None, {}, {})
     recipe = record["recipe"]
     return parse_tuning(recipe["text"], recipe["source"], tuple(recipe["overrides"]))
 

@@ -8,7 +8,6 @@ from perceptinit.analysis.comparison import Comparison, Difference, ScoreCompari
 from perceptinit.analysis.curves import all_curves, pair_curves
 from perceptinit.analysis.emergence import Emergence, find_emergence
 from perceptinit.analysis.questions import Outcome
-from perceptinit.errors import UsageError
 from perceptinit.grouping import group
 from perceptinit.verdict.verdict import decide
 
@@ -67,15 +66,12 @@ class When:
 def find_when(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[When]:
     """Return the answers for scores that rank arms, by contrast and in order of emergence, with means first.
 
-    Raises:
-        UsageError: If no score has two common evaluations and two seeds.
+    Only scores with two common evaluations and two seeds have an answer.
     """
     found: list[When] = []
     for score in scores:
         if not score.is_diagnostic:
             found += _find_in(comparison, score)
-    if not found:
-        raise UsageError(NO_EVALUATIONS)
     order = comparison.contrasts
 
     def place(each: When) -> tuple[int, int, bool, int, str]:
