@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError
+from perceptinit.grouping import group
 
 # kind -> folder, which is also the name of the hook without its prefix
 KINDS = {
@@ -159,15 +160,13 @@ class Registry:
 
     def collisions(self) -> list[str]:
         """Return one message for each name that two plug-ins offer."""
-        groups: dict[tuple[str, str], list[Entry]] = {}
-        for entry in self.entries:
-            groups.setdefault((entry.kind, entry.name), []).append(entry)
-        return [self.collision(group) for group in groups.values() if len(group) > 1]
+        named = group(((entry.kind, entry.name), entry) for entry in self.entries)
+        return [self.collision(entries) for entries in named.values() if len(entries) > 1]
 
     @staticmethod
-    def collision(group: list[Entry]) -> str:
+    def collision(entries: list[Entry]) -> str:
         """Return the message about entries with the same name."""
-        first, second = group[:2]
+        first, second = entries[:2]
         plugins = f"'{first.plugin}' and '{second.plugin}'"
         return f"{first.title} is offered by both {plugins}. Uninstall or rename one"
 

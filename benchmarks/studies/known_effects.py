@@ -307,7 +307,7 @@ def _along(comparison: Comparison, score: ScoreComparison) -> str:
     bands = {arm: band(curves) for arm, curves in all_curves(comparison, score).items()}
     counts = sorted({count for values in bands.values() for count in values})
     rows = [
-        f"| {score.measure} over {comparison.runs.samples} seen | "
+        f"| {score.measure} over {comparison.runs.progress.unit} seen | "
         + " | ".join(f"{c:,}" for c in counts)
         + " |",
         "|---|" + "---:|" * len(counts),

@@ -22,6 +22,7 @@ from perceptinit.analysis.pairing import are_paired, compare_arms, read_mean, sc
 from perceptinit.analysis.pooling import spread_within
 from perceptinit.analysis.statistics import widen
 from perceptinit.errors import DataError, UsageError
+from perceptinit.grouping import group
 from perceptinit.judgments.baselines import Baseline, from_extra
 from perceptinit.registry import unknown
 from perceptinit.results.items import read_items
@@ -120,9 +121,7 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     if isinstance(budget, int):
         return _choose_rows_at(runs, budget)
     problems = list(_report_unfinished(runs, {}))
-    by_arm: dict[str, set[int]] = {}
-    for run in runs.finished:
-        by_arm.setdefault(run.arm, set()).add(run.samples_seen)
+    by_arm = group((run.arm, run.samples_seen) for run in runs.finished)
     if len(set().union(*by_arm.values())) > 1:
         unit = runs.source.progress.unit
         seen = "; ".join(f"{arm}: {counts(numbers, ', ')} {unit}" for arm, numbers in by_arm.items())
@@ -256,11 +255,8 @@ def _find_grid(row: Mapping[str, Any]) -> float:
 
 def _find_spread(runs: Sequence[LoadedRun], name: str) -> tuple[float, int] | None:
     """Return the standard deviation of runs within arms and its degrees of freedom; None without two runs."""
-    by_arm: dict[str, list[float]] = {}
-    for run in runs:
-        row = _rows_at(run, run.samples_seen).get(name)
-        if row and row["value"] is not None:
-            by_arm.setdefault(run.arm, []).append(row["value"])
+    last = ((run.arm, _rows_at(run, run.samples_seen).get(name)) for run in runs)
+    by_arm = group((arm, row["value"]) for arm, row in last if row and row["value"] is not None)
     return spread_within(by_arm.values())
 
 
@@ -319,16 +315,16 @@ def _report_missing_intervals(
 
 def _find_best(runs: RunSet, rows: Rows) -> str:
     """Return the arm with the best mean over the sets of the first measure, in the order of measures."""
-    by_measure: dict[str, dict[str, list[float]]] = {}
+    known: list[tuple[str, str, float]] = []
     for (arm, _), scores in rows.items():
         for name, row in scores.items():
-            measure = split_name(name)[0]
-            if row["value"] is not None and not is_diagnostic(measure):
+            if row["value"] is not None:
                 sign = 1 if row.get("higher_is_better", True) else -1
-                by_measure.setdefault(measure, {}).setdefault(arm, []).append(sign * row["value"])
-    first = by_measure[min(by_measure, key=rank)] if by_measure else {}
-    most = max(map(len, first.values()), default=0)
-    means = {arm: fmean(values) for arm, values in first.items() if len(values) == most}
+                known.append((split_name(name)[0], arm, sign * row["value"]))
+    first = min((measure for measure, _, _ in known if not is_diagnostic(measure)), key=rank, default="")
+    by_arm = group((arm, value) for measure, arm, value in known if measure == first)
+    most = max(map(len, by_arm.values()), default=0)
+    means = {arm: fmean(values) for arm, values in by_arm.items() if len(values) == most}
     return max(means, key=lambda arm: means[arm]) if means else runs.arms[0]
 
 

@@ -225,8 +225,8 @@ class ScoreComparison:
 
     def find_pair(self, arm: str, reference: str) -> Difference | None:
         """Return the difference of two arms; None without a contrast, or without scores."""
-        pairs = {(d.contrast.arm, d.contrast.reference): d for d in self.differences}
-        return pairs.get((arm, reference))
+        pair = (arm, reference)
+        return next((d for d in self.differences if (d.contrast.arm, d.contrast.reference) == pair), None)
 
     def find_family(self, difference: Difference) -> list[Difference]:
         """Return the differences that are tested jointly, for the same seeds, with the given one first."""

@@ -1,11 +1,12 @@
 """Differences between compared runs in settings, software, hardware and batches."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 from perceptinit.analysis.at_best import tuned_keys, without_tuned
 from perceptinit.errors import UsageError
+from perceptinit.grouping import group
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.results.runs import LoadedRun, RunSet, walk_tables
 
@@ -21,29 +22,22 @@ HASHED = (FIRST_WEIGHTS, TEXT_TOWER, BATCHES)  # values that say nothing to read
 
 def find_unlike(runs: RunSet) -> Iterator[str]:
     """Yield differences between the arms of a seed, such as `torch 1.0 (people) and 2.13 (random)`."""
-    facts = [(run, _facts(run.record)) for run in runs.finished if run.record]
+    in_order = sorted(runs.finished, key=attrgetter("seed"))
+    facts = [(run, _facts(run.record)) for run in in_order if run.record]
     packages = set().union(*(record["environment"]["packages"] for record in runs.records))
     for name in (*sorted(packages), *MACHINE, PRECISION, FIRST_WEIGHTS, TEXT_TOWER, BATCHES):
-        by_seed: dict[int, dict[str, list[str]]] = {}
-        for run, of_run in facts:
-            if of_run.get(name):
-                by_seed.setdefault(run.seed, {}).setdefault(of_run[name], []).append(run.arm)
-        arms: dict[str, dict[str, None]] = {}
-        for values in by_seed.values():
-            if len(values) > 1:
-                for value, found in values.items():
-                    arms.setdefault(value, {}).update(dict.fromkeys(found))
+        known = [(run, of_run[name]) for run, of_run in facts if of_run.get(name)]
+        by_seed = group((run.seed, value) for run, value in known)
+        arms = group((value, run.arm) for run, value in known if len({*by_seed[run.seed]}) > 1)
         if arms and name in HASHED:
-            groups = dict.fromkeys(", ".join([*found][:MAX_NAMED]) for found in arms.values())
-            yield f"{name} of {' and of '.join([*groups][:MAX_NAMED])}"
+            alike = dict.fromkeys(map(_list_arms, arms.values()))
+            yield f"{name} of {' and of '.join([*alike][:MAX_NAMED])}"
         elif arms:
-            yield f"{name} {' and '.join(starmap(_name_arms, arms.items()))}"
+            yield _name_values(name, arms)
     for name, cells in runs.constants.items():
-        arms = {}
-        for arm in filter(runs.arm_runs, cells):
-            arms.setdefault(cells[arm], {})[arm] = None
+        arms = group((cells[arm], arm) for arm in filter(runs.arm_runs, cells))
         if len(arms) > 1:
-            yield f"{name} {' and '.join(starmap(_name_arms, arms.items()))}"
+            yield _name_values(name, arms)
 
 
 def _facts(record: Record) -> dict[str, Any]:
@@ -70,8 +64,13 @@ def chosen_precision(record: Record) -> str:
     return record["environment"].get("auto_precision", "") if is_auto else ""
 
 
-def _name_arms(value: str, arms: Iterable[str]) -> str:
-    return f"{value} ({', '.join([*arms][:MAX_NAMED])})"
+def _name_values(name: str, arms: Mapping[str, Iterable[str]]) -> str:
+    """Return the values of a fact with their arms: `torch 1.0 (people) and 2.13 (random)`."""
+    return f"{name} {' and '.join(f'{value} ({_list_arms(own)})' for value, own in arms.items())}"
+
+
+def _list_arms(arms: Iterable[str]) -> str:
+    return ", ".join([*dict.fromkeys(arms)][:MAX_NAMED])
 
 
 def find_other_versions(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:

@@ -13,15 +13,14 @@ from perceptinit.analysis.contrasts import Contrast, find_control_contrasts
 from perceptinit.analysis.intervals import Components, mean_of
 from perceptinit.analysis.pairing import compare_arms, score_arm
 from perceptinit.analysis.statistics import differences
+from perceptinit.grouping import group
 from perceptinit.results.runs import RunSet
 
 
-def _group_by_measure(scores: Sequence[ScoreComparison]) -> Iterator[list[ScoreComparison]]:
-    """Yield the scores of each measure with several data sets, except descriptive measures."""
-    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
-        of_measure = [score for score in scores if score.measure == measure]
-        if len(of_measure) > 1:
-            yield of_measure
+def _group_by_measure(scores: Sequence[ScoreComparison]) -> list[list[ScoreComparison]]:
+    """Return the scores of each measure with several data sets, except descriptive measures."""
+    by_measure = group((score.measure, score) for score in scores if not score.is_diagnostic)
+    return [of_measure for of_measure in by_measure.values() if len(of_measure) > 1]
 
 
 def averages(
@@ -29,66 +28,65 @@ def averages(
 ) -> Iterator[ScoreComparison]:
     """Yield averages over each family and over all data sets, for measures with several data sets."""
     for of_measure in _group_by_measure(scores):
-        for family in dict.fromkeys(s.family for s in of_measure):
-            group = [s for s in of_measure if s.family == family]
-            if 1 < len(group) < len(of_measure):
-                yield _average(runs, family, group, contrasts)
+        for family, own in group((score.family, score) for score in of_measure).items():
+            if 1 < len(own) < len(of_measure):
+                yield _average(runs, family, own, contrasts)
         yield _average(runs, ALL, of_measure, contrasts)
 
 
 def _average(
     runs: RunSet,
     family: str,
-    group: Sequence[ScoreComparison],
+    scores: Sequence[ScoreComparison],
     contrasts: Sequence[Contrast],
 ) -> ScoreComparison:
     """Return the unweighted mean over data sets. Runs that lack a data set have no average."""
     values: dict[tuple[str, int], float] = {}
-    num = len(group)
+    num = len(scores)
     for arm in runs.arms:
-        by_set = [score.arm(arm).by_seed for score in group]
+        by_set = [score.arm(arm).by_seed for score in scores]
         for seed in set.intersection(*map(set, by_set)):
             values[arm, seed] = sum(of_set[seed] for of_set in by_set) / num
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
-    components = dict(_mean_components(arms, group, (*contrasts, *find_control_contrasts(runs))))
-    chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
-    rule = replace(group[0].rule, grid=max(score.rule.grid for score in group) / num**0.5)
-    num_incomplete = sum(bool(score.incomplete) for score in group)
+    components = dict(_mean_components(arms, scores, (*contrasts, *find_control_contrasts(runs))))
+    chances = [s.facts["chance"] for s in scores if s.facts["chance"] is not None]
+    rule = replace(scores[0].rule, grid=max(score.rule.grid for score in scores) / num**0.5)
+    num_incomplete = sum(bool(score.incomplete) for score in scores)
     return replace(
-        group[0],
-        name=f"{group[0].measure}/mean of {num} {'' if family == ALL else family + ' '}sets",
+        scores[0],
+        name=f"{scores[0].measure}/mean of {num} {'' if family == ALL else family + ' '}sets",
         data_set=f"mean of {num} sets",
         family=family,
         facts={  # other facts, such as the human ceiling, apply to one set only
-            **dict.fromkeys(group[0].facts),
+            **dict.fromkeys(scores[0].facts),
             "chance": sum(chances) / num if len(chances) == num else None,
-            "num_examples": sum(score.facts["num_examples"] for score in group),
+            "num_examples": sum(score.facts["num_examples"] for score in scores),
         },
         baselines=(),
         num_sets=num,
-        taught=frozenset().union(*(score.taught for score in group)),
-        seen_in_stage_1={arm: _find_seen(arm, group) for arm in runs.arms},
+        taught=frozenset().union(*(score.taught for score in scores)),
+        seen_in_stage_1={arm: _find_seen(arm, scores) for arm in runs.arms},
         arms=arms,
         rule=rule,
         components=components,
-        differences=compare_arms(arms, contrasts, rule, group[0].floor / num**0.5, components),
+        differences=compare_arms(arms, contrasts, rule, scores[0].floor / num**0.5, components),
         incomplete=f"{num_incomplete} of {num} sets incomplete" if num_incomplete else "",
     )
 
 
-def _find_seen(arm: str, group: Sequence[ScoreComparison]) -> float | None:
+def _find_seen(arm: str, scores: Sequence[ScoreComparison]) -> float | None:
     """Return the largest share over data sets; None if it is not recorded for one of them."""
-    shares = [score.seen_in_stage_1[arm] for score in group]
+    shares = [score.seen_in_stage_1[arm] for score in scores]
     return max((share for share in shares if share is not None), default=None) if None not in shares else None
 
 
 def _mean_components(
-    arms: Sequence[ArmScore], group: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
+    arms: Sequence[ArmScore], scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
     """Yield variance components of the mean, if the components of all data sets are known."""
     by_name = {arm.arm: arm.by_seed for arm in arms}
     for contrast in contrasts:
-        parts = [score.components.get(contrast) for score in group]
+        parts = [score.components.get(contrast) for score in scores]
         by_seed = differences(by_name[contrast.arm], by_name[contrast.reference])
         if all(parts) and by_seed:
             yield contrast, mean_of([part for part in parts if part], list(by_seed.values()))

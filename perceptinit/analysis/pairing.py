@@ -5,7 +5,7 @@ interval and a permutation of labels take the place of Student's t interval and 
 """
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from perceptinit.analysis.statistics import (
     p_value,
     subtract_means,
 )
+from perceptinit.grouping import group
 from perceptinit.results.runs import RunSet
 from perceptinit.results.table_reading import share_enough
 
@@ -34,9 +35,14 @@ Arms = Mapping[str, ArmScore]  # by name
 def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
     """Return one arm's values in a score, selected from the `values` of all arms and seeds."""
     by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
-    missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
-    value = estimate(list(by_seed.values())) if by_seed else None
-    return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing, planned=runs.planned_seeds(arm))
+    seeds = [run.seed for run in runs.arm_runs(arm)]
+    return ArmScore(
+        arm=arm,
+        by_seed=by_seed,
+        value=estimate(list(by_seed.values())) if by_seed else None,
+        missing=tuple(seed for seed in seeds if seed not in by_seed),
+        planned=runs.planned.get(arm) or frozenset(seeds),
+    )
 
 
 def are_paired(arm: ArmScore, reference: ArmScore, rule: Rule) -> bool:
@@ -162,22 +168,18 @@ def _with_exact_tests(found: Sequence[Difference], arms: Arms) -> Iterator[Diffe
 
     The tests are joint for contrasts of a family with the same reference and, if paired, the same seeds.
     """
-    groups: dict[Hashable, list[Difference]] = {}
-    for difference in found:
-        groups.setdefault(joint_key(difference), []).append(difference)
+    tested = [d for d in found if d.value.stderr is not None and not (d.is_predicted or d.is_of_means)]
     p_values: dict[Contrast, float] = {}
-    for group in groups.values():
-        tested = [d for d in group if d.value.stderr is not None and not (d.is_predicted or d.is_of_means)]
-        if tested:
-            p_values.update(zip((d.contrast for d in tested), _test(tested, arms), strict=True))
+    for family in group((joint_key(d), d) for d in tested).values():
+        p_values.update(zip((d.contrast for d in family), _test(family, arms), strict=True))
     yield from (replace(difference, p_signs=p_values.get(difference.contrast)) for difference in found)
 
 
-def _test(group: Sequence[Difference], arms: Arms) -> list[float]:
-    if group[0].num_runs is None:
-        return max_t_p([list(d.by_seed.values()) for d in group])
-    reference = arms[group[0].contrast.reference]
-    values = [list(arms[d.contrast.arm].by_seed.values()) for d in group]
+def _test(family: Sequence[Difference], arms: Arms) -> list[float]:
+    if family[0].num_runs is None:
+        return max_t_p([list(d.by_seed.values()) for d in family])
+    reference = arms[family[0].contrast.reference]
+    values = [list(arms[d.contrast.arm].by_seed.values()) for d in family]
     return max_t_p_unpaired(values, list(reference.by_seed.values()))
 
 

@@ -1,6 +1,6 @@
 """`perceptinit cache`: initialized towers, decoded images, shard indexes and copies of remote files."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,24 +25,27 @@ def cache(
         _clear()
         return
     found = Cache(cache_folder())
-    table = new_table(("entry", "initializer", "judgments", "model", "seed", "2AFC", "MiB"))
-    for entry in found.entries():
-        parts = entry.manifest["parts"]
-        metrics = entry.manifest["report"]["metrics"]
-        score = next((v for k, v in metrics.items() if k.endswith("_after") and "2afc" in k), None)
-        table.add_row(
-            entry.folder.name[:12],
-            parts["initializer"]["use"],
-            _judgments_name(parts["judgments"]),
-            parts["model"][0],
-            str(parts["seed"]),
-            "" if score is None else f"{score:.3f}",
-            f"{entry.num_bytes / 2**20:.1f}",
-        )
-    new_console(markup=False).print(table)
+    headings = ("entry", "initializer", "judgments", "model", "seed", "2AFC", "MiB")
+    new_console(markup=False).print(new_table(headings, map(_describe, found.entries())))
     for kept in kept_files():
         typer.echo(f"{kept.title}: {kept.num_bytes / 2**20:,.1f} MiB")
     typer.echo(f"in {found.folder}")
+
+
+def _describe(entry: Any) -> tuple[str, ...]:
+    """Return the cells of a cached tower."""
+    parts = entry.manifest["parts"]
+    metrics = entry.manifest["report"]["metrics"]
+    score = next((v for k, v in metrics.items() if k.endswith("_after") and "2afc" in k), None)
+    return (
+        entry.folder.name[:12],
+        parts["initializer"]["use"],
+        _judgments_name(parts["judgments"]),
+        parts["model"][0],
+        str(parts["seed"]),
+        "" if score is None else f"{score:.3f}",
+        f"{entry.num_bytes / 2**20:.1f}",
+    )
 
 
 def _judgments_name(part: object) -> str:

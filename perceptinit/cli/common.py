@@ -103,7 +103,7 @@ def table_options(
     delta: float | None,
     columns: Sequence[str] | None,
     plan: Path | None,
-    direction: Literal["higher", "lower"] | None = None,
+    direction: Literal["higher", "lower"] | None,
     target: float | None = None,
     spread_from: Path | None = None,
 ) -> TableOptions:
@@ -153,12 +153,13 @@ def new_table(
     headings: Collection[str], rows: Iterable[Sequence[str]] = (), *, right: Collection[str] = ()
 ) -> Table:
     """Return a table whose cells wrap. The columns in `right` are right-aligned."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(box=None, pad_edge=False, show_header=any(headings))
-    for heading in headings:
-        justify = "right" if heading in right else "left"
-        table.add_column(heading, overflow="fold", justify=justify)  # type: ignore[arg-type]
+    columns = (
+        Column(heading, overflow="fold", justify="right" if heading in right else "left")
+        for heading in headings
+    )
+    table = Table(*columns, box=None, pad_edge=False, show_header=any(headings))
     for row in rows:
         table.add_row(*row)
     return table

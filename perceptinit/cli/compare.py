@@ -89,7 +89,7 @@ def compare(
     from perceptinit.results.run_tables import load_results
     from perceptinit.verdict.evidence import describe_small
     from perceptinit.verdict.headline import Judged
-    from perceptinit.verdict.when import find_when
+    from perceptinit.verdict.when import NO_EVALUATIONS, find_when
 
     options = table_options(baseline, delta, columns, plan, direction, target, spread_from)
     loaded = load_results(runs, out, options)
@@ -104,6 +104,8 @@ def compare(
         print_warnings(f"--delta: {small}" for small in filter(None, [describe_small(delta)]))
     if when:
         found = find_when(comparison, comparison.matching(score or ()))
+        if not found:
+            raise UsageError(NO_EVALUATIONS)
         typer.echo(when_text(found, format_ or "table"), nl=False)
     elif explain:
         typer.echo("\n".join(explain_claims(judged)))

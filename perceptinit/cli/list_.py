@@ -94,17 +94,12 @@ def _print_plugins(plugins: Plugins) -> None:
     """Print plug-ins with version, number of components and import time, and those that failed to load."""
     from rich.markup import escape
 
-    table = new_table(("plug-in", "distribution", "version", "module", "components", "seconds"))
+    rows = [
+        (p.name, p.distribution, p.version, p.module, str(p.num_components), f"{p.import_seconds:.3f}")
+        for p in plugins.loaded
+    ]
+    table = new_table(("plug-in", "distribution", "version", "module", "components", "seconds"), rows)
     table.collapse_padding = True
-    for info in plugins.loaded:
-        table.add_row(
-            info.name,
-            info.distribution,
-            info.version,
-            info.module,
-            str(info.num_components),
-            f"{info.import_seconds:.3f}",
-        )
     console = new_console()
     console.print(table)
     for failure in plugins.failures:

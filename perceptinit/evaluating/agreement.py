@@ -1,12 +1,10 @@
 """Measure models on sets of human judgments, with one decode and one forward pass an image."""
 
 # B batch, D embedding
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,24 +12,21 @@ from torch import Tensor
 from perceptinit.components.building import preflight, read_spec
 from perceptinit.configs import plain_value
 from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError
-from perceptinit.evaluating.asked import judgments_table
+from perceptinit.evaluating.asked import Asked, judgments_table
 from perceptinit.evaluating.best_layer import choose_best
 from perceptinit.evaluating.layers import ALL, BEST, OUTPUT, choose_layers, encode_layers
 from perceptinit.evaluating.measure import Measured, Session
+from perceptinit.evaluating.models import EvalModel
+from perceptinit.evaluating.request import Request
 from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.reading import file_sha256
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.image_files import NO_IMAGES, are_without_files
 from perceptinit.protocols import HasPeople
+from perceptinit.registry import Registry
 from perceptinit.results.measures import split_name
 from perceptinit.types import ImageSource, RunContext, Score
-
-if TYPE_CHECKING:
-    from perceptinit.evaluating.asked import Asked
-    from perceptinit.evaluating.models import EvalModel
-    from perceptinit.evaluating.request import Request
-    from perceptinit.registry import Registry
 
 BATCH_SIZE = 64
 EVALUATOR_KEYS = ("readout", "distance")  # of the measure, not of the judgments

@@ -1,7 +1,5 @@
 """What `eval --on` asks for: human judgments, test sets, or the evaluators of a recipe, with their keys."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,24 +1,19 @@
 """The best layer of a model, chosen on other images than those that it is scored on."""
 
 # M stimuli, N judgments, D embedding
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from perceptinit.errors import DataError
-from perceptinit.evaluators.judged import GivenEmbeddings
+from perceptinit.evaluators.judged import GivenEmbeddings, JudgedMeasure
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.judgments.linear_map import halve
 from perceptinit.seeding import generator
 from perceptinit.types import RunContext, Triplets
-
-if TYPE_CHECKING:
-    from perceptinit.evaluators.judged import JudgedMeasure
 
 
 def choose_best(

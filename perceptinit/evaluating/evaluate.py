@@ -1,7 +1,5 @@
 """Measure the models of a request with its evaluators, or on its judgments."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

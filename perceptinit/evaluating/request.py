@@ -1,7 +1,5 @@
 """A request to `perceptinit eval`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import open_regular
+from perceptinit.grouping import group
 
 MAX_SECONDS = 300
 # a matrix of 8 GB, its copy in another byte order, and the interpreter
@@ -64,10 +65,8 @@ def read_mat(path: Path) -> dict[str, list[MatValue]]:
         if child.returncode:
             raise DataError(f"{path}: {_explain(child)}")
         with np.load(result, allow_pickle=False) as arrays:
-            found: dict[str, list[MatValue]] = {}
-            for i, (key, kind) in enumerate(arrays["keys"].tolist()):
-                found.setdefault(key, []).append(MatValue(kind, arrays[str(i)]))
-            return found
+            keys = enumerate(arrays["keys"].tolist())
+            return group((key, MatValue(kind, arrays[str(i)])) for i, (key, kind) in keys)
 
 
 def _explain(child: subprocess.CompletedProcess[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from perceptinit.grouping import group
 from perceptinit.images.background import flatten
 from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments.controls.wrappers import source_of
@@ -105,9 +106,7 @@ def baselines_of_splits(
     splits: Sequence[Triplets], weighting: Weighting = "votes", num_workers: int = 2
 ) -> list[tuple[Baseline, ...]]:
     """Return `two_afc_baselines` of each split. Splits with the same images share their features."""
-    sharing: dict[tuple[str, ...], list[int]] = {}
-    for i, triplets in enumerate(splits):
-        sharing.setdefault(tuple(triplets.used_names), []).append(i)
+    sharing = group((tuple(triplets.used_names), i) for i, triplets in enumerate(splits))
     found: list[list[Baseline]] = [[] for _ in splits]
     for numbers in sharing.values():
         of_images = [splits[i] for i in numbers]

@@ -16,6 +16,7 @@ from pathlib import Path
 from perceptinit.errors import DataError, WriteError
 from perceptinit.files.atomic import file_lock, remove_files
 from perceptinit.files.cache import tar_index_folder
+from perceptinit.grouping import group
 from perceptinit.pairs.shard_index import INDEX, MTIME, ShardIndex, read_index, scan, write_index
 from perceptinit.pairs.tar_file import TarFile, open_tar
 
@@ -41,11 +42,8 @@ def index_shards(paths: Sequence[Path], index: Path | None = None) -> list[Shard
         DataError: If `index` is missing or damaged.
     """
     open_tar.cache_clear()  # the files at these paths may have changed
-    folders: dict[Path, list[Path]] = {}
-    for path in paths:
-        folders.setdefault(path.parent, []).append(path)
     found: Indexed = {}
-    for folder, own in folders.items():
+    for folder, own in group((path.parent, path) for path in paths).items():
         found |= _index_folder(folder, own, index)
     return [found[path] for path in paths]
 

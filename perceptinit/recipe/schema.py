@@ -28,8 +28,9 @@ def recipe_schema(registry: Registry) -> Schema:
     """
     definitions: Schema = {kind: _choose(kind, registry) for kind in KINDS}
     root = json_schema(RecipeTable)
-    slots = {**LIST_SLOTS, "eval": "evaluator"}
-    stages = {slot: _array(kind) for slot, kind in slots.items() if slot != "eval"}
+    stages = {
+        slot: {"type": "array", "items": {"$ref": f"#/$defs/{kind}"}} for slot, kind in LIST_SLOTS.items()
+    }
     definitions["evaluation"] = {
         "allOf": [{"$ref": "#/$defs/evaluator"}],
         "properties": {"every": {"anyOf": [{"enum": ["epoch", "end"]}, {"type": "integer", "minimum": 1}]}},
@@ -106,10 +107,6 @@ def _component(entry: Entry) -> Schema:
     needed = [key for key, is_needed in parts.items() if is_needed]
     schema["required"] = ["use", *schema.get("required", ()), *needed]
     return schema
-
-
-def _array(kind: str) -> Schema:
-    return {"type": "array", "items": {"$ref": f"#/$defs/{kind}"}}
 
 
 def _with_use(name: Schema) -> Schema:

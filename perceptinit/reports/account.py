@@ -86,11 +86,6 @@ def _describe_start(runs: RunSet, arm: str) -> str:
     return _describe_stages(resolved.get("init", [])) or "random initialization, unchanged"
 
 
-def _newest_date(runs: RunSet) -> str:
-    """Return the date of the most recent start or end of a run; empty without records."""
-    return max((r.get("finished") or r["started"] for r in runs.records), default="")[:10]
-
-
 def shared_rows(comparison: Comparison) -> list[SharedRow]:
     """Return the settings that all arms share."""
     runs = comparison.runs
@@ -107,8 +102,8 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     if Fact.SETTINGS not in runs.source.shows:
         return of_scores
     pairs = [
-        settings_row(runs.samples, "pairs", pretrain.get("pairs")),
-        (f"{runs.samples} seen by each run", seen or "no run has finished", ""),
+        settings_row(runs.progress.unit, "pairs", pretrain.get("pairs")),
+        (f"{runs.progress.unit} seen by each run", seen or "no run has finished", ""),
     ]
     return [
         settings_row("network", "backbone", resolved.get("backbone")),
@@ -246,7 +241,7 @@ def give_account(runs: RunSet) -> dict[str, Any]:
     stages = [*(stage for stage in durations if stage != "total"), "total"]
     later = {arm: resolved["posthoc"] for arm, resolved in known.items() if resolved.get("posthoc")}
     return {
-        "date": _newest_date(runs),
+        "date": max((r.get("finished") or r["started"] for r in runs.records), default="")[:10],
         "fairness": _describe_fairness(runs),
         "starts": {arm: _describe_start(runs, arm) for arm in runs.arms},
         "posthoc": {arm: _describe_stages(tables) for arm, tables in later.items()},

@@ -120,7 +120,9 @@ def headings(comparison: Comparison) -> list[str]:
     """Return the column headings for `cells`."""
     references = find_references(comparison)
     differences = [f"vs {name} [{_level(comparison, name)}]" for name in references]
-    return [comparison.runs.source.words.mean, *differences, *last_headings(comparison)]
+    words = comparison.runs.source.words
+    held_out = filter(None, [held_out_title(comparison)])
+    return [words.mean, *differences, *held_out, words.replicates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +141,6 @@ class ScoreTable:
             rows = [(arm.arm, cells(comparison, score, arm)) for arm in score.arms]
             bodies.append((score, page_note(comparison, score), rows))
         return cls(headings(comparison), bodies)
-
-
-def last_headings(comparison: Comparison) -> list[str]:
-    """Return the headings for `last_cells`."""
-    held_out = held_out_title(comparison)
-    return [*([held_out] if held_out else []), comparison.runs.source.words.replicates]
 
 
 def held_out_title(comparison: Comparison) -> str:
@@ -211,13 +207,13 @@ def share_of_ceiling(score: ScoreComparison, value: float, end: str) -> float | 
 
 def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> str:
     """Return the difference from a reference with its interval; empty if not compared."""
-    for d in score.differences:
-        if (d.contrast.arm, d.contrast.reference) == (arm.arm, reference):
-            mean = score.signed(score.sign * d.value.mean).removesuffix(" points")
-            between = score.interval(score.improvement(d.tested), ", ")
-            unit = "run" if d.num_runs or score.rule.one_run_decides else "seed"
-            return f"{mean} [{between}]" if between else f"{mean} (one {unit})"
-    return ""
+    d = score.find_pair(arm.arm, reference)
+    if d is None:
+        return ""
+    mean = score.signed(score.sign * d.value.mean).removesuffix(" points")
+    between = score.interval(score.improvement(d.tested), ", ")
+    unit = "run" if d.num_runs or score.rule.one_run_decides else "seed"
+    return f"{mean} [{between}]" if between else f"{mean} (one {unit})"
 
 
 def title(comparison: Comparison, score: ScoreComparison) -> str:
@@ -234,13 +230,11 @@ def title(comparison: Comparison, score: ScoreComparison) -> str:
     return f"{score.name} ({text})" if text else score.name
 
 
-def list_statistics(comparison: Comparison) -> list[list[str]]:
-    """Return a row of `STATISTICS` for each score and contrast."""
-    rows = []
+def list_statistics(comparison: Comparison) -> Iterator[list[str]]:
+    """Yield a row of `STATISTICS` for each score and contrast."""
     for score in (*comparison.averages, *comparison.scores):
         for d in score.differences:
-            rows.append([score.name, d.contrast.title, *(text(score, d) for text in STATISTICS.values())])
-    return rows
+            yield [score.name, d.contrast.title, *(text(score, d) for text in STATISTICS.values())]
 
 
 def page_note(comparison: Comparison, score: ScoreComparison) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from perceptinit.analysis.comparison import ScoreComparison
+from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.configs import pick
 from perceptinit.files.markup import join_lines, to_latex, to_markdown
 from perceptinit.reports.columns import (
@@ -39,16 +39,13 @@ ANSWER = ("outcome", "case", "sentence")
 def markdown_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
     """Return all sentences, the table in GitHub Markdown, and problems and notes as a list."""
     comparison = judged.comparison
-    titles = headings(comparison)
-    rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
     notes = [*sets_lines(comparison), *comparison.problems]
     notes += [f"{score.name}: {trained_on(score)}" for score in scores if score.taught]
     beside = {score.name: baselines_in_words(score) for score in scores}
     notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
     notes += reading_aids(comparison)
     verdict = [f"* {to_markdown(sentence)}" for sentence in judged.sentences]
-    table = markdown_rows(["score", "arm", *titles], rows, 2, notes)
-    return "\n".join([*verdict, "", table])
+    return "\n".join([*verdict, "", _markdown_scores(comparison, scores, notes)])
 
 
 def markdown_answer(judged: Judged, scores: Sequence[ScoreComparison], more: str) -> str:
@@ -59,19 +56,16 @@ def markdown_answer(judged: Judged, scores: Sequence[ScoreComparison], more: str
         scores: Scores to show, such as the primary one.
         more: How to see the rest.
     """
-    comparison = judged.comparison
+    rest = describe_rest(judged, scores, more)
+    return "\n\n".join([*judged.answer, _markdown_scores(judged.comparison, scores, [rest])])
+
+
+def _markdown_scores(comparison: Comparison, scores: Sequence[ScoreComparison], notes: Sequence[str]) -> str:
+    """Return the table of scores in GitHub Markdown, with notes as a list."""
     titles = headings(comparison)
     rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
-    table = markdown_rows(["score", "arm", *titles], rows, 2, [describe_rest(judged, scores, more)])
-    return "\n\n".join([*judged.answer, table])
-
-
-def markdown_rows(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
-) -> str:
-    """Return a table in GitHub Markdown with notes as a list; columns after `num_texts` are right-aligned."""
-    lines = list(map(_markdown_row, (headings, *rows)))
-    lines.insert(1, f"|{'---|' * num_texts}{'---:|' * (len(headings) - num_texts)}")
+    lines = list(map(_markdown_row, (["score", "arm", *titles], *rows)))
+    lines.insert(1, f"|---|---|{'---:|' * len(titles)}")
     return "\n".join([*lines, "", *(f"* {to_markdown(note)}" for note in notes)]) + "\n"
 
 
@@ -93,22 +87,17 @@ def latex_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
             gaps = [_latex(difference_cell(score, arm, reference)) for arm in score.arms]
             if any(gaps):
                 rows.append([rf"\quad vs {to_latex(reference)}", *gaps])
-    return _booktabs(["score", *arms], rows, 1, [*notes, *reading_aids(comparison)])
-
-
-def _booktabs(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
-) -> str:
-    """Return the lines of a `booktabs` table whose cells are LaTeX."""
-    columns = f"{'l' * num_texts}{'r' * (len(headings) - num_texts)}"
-    heading, *body = (rf"{' & '.join(row)} \\" for row in (map(to_latex, headings), *rows))
-    above = [
-        *(f"% {join_lines(note)}" for note in notes),
-        rf"\begin{{tabular}}{{{columns}}}",
+    lines = [
+        *(f"% {join_lines(note)}" for note in [*notes, *reading_aids(comparison)]),
+        rf"\begin{{tabular}}{{l{'r' * len(arms)}}}",
         r"\toprule",
-        heading,
+        rf"{' & '.join(map(to_latex, ['score', *arms]))} \\",
+        r"\midrule",
+        *(rf"{' & '.join(row)} \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
     ]
-    return "\n".join([*above, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _latex(cell: str) -> str:

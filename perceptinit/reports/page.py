@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
 from perceptinit.analysis.questions import ANSWERS, WORTH, YES_OR_NO, Case, choose
-from perceptinit.errors import UsageError
+from perceptinit.grouping import group
 from perceptinit.reports.columns import find_references
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.plots import curve_figure, difference_figure
@@ -82,17 +82,13 @@ class Card(NamedTuple):
     evidence: str
 
 
-def list_cards(judged: Judged) -> list[Card]:
-    """Return a card for each answer of the headline."""
+def list_cards(judged: Judged) -> Iterator[Card]:
+    """Yield a card for each answer of the headline."""
     score = judged.comparison.primary
-    cards: list[Card] = []
-    if score is None:
-        return cards
     for verdict in judged.answers:
-        found = score.difference(verdict.contrast)
-        shown = evidence_in_words(verdict, found, score) if found else ""
-        cards.append(Card(verdict, found, answer_in_words(verdict), shown))
-    return cards
+        found = score.difference(verdict.contrast) if score else None
+        shown = evidence_in_words(verdict, found, score) if score and found else ""
+        yield Card(verdict, found, answer_in_words(verdict), shown)
 
 
 def find_scale(cards: Sequence[Card]) -> float:
@@ -131,10 +127,7 @@ def find_leads(comparison: Comparison) -> list[When]:
     """Return when leads emerge in the primary measure, on each data set and on average; empty if unknown."""
     primary = comparison.primary
     scores = [score for score in comparison.all_scores if primary and score.measure == primary.measure]
-    try:
-        return find_when(comparison, scores)
-    except UsageError:
-        return []
+    return find_when(comparison, scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +144,10 @@ class Breakdown:
 
 def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
     """Yield the recorded final scores of finished runs by person and by anchor."""
-    recorded: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
-    for run in comparison.runs.finished:
-        last = run.samples_seen
-        for row, key in product(run.scores, UNITS):
-            if row["samples_seen"] == last and row["extra"].get(key):
-                by_arm = recorded.setdefault((row["name"], key), {})
-                by_arm.setdefault(run.arm, []).append(row["extra"][key])
+    last = [(run.arm, row) for run in comparison.runs.finished for row in run.last_scores]
     for score, (key, unit) in product(comparison.scores, UNITS.items()):
-        by_arm = recorded.get((score.name, key), {})
+        found = [(arm, row["extra"].get(key)) for arm, row in last if row["name"] == score.name]
+        by_arm = group((arm, rows) for arm, rows in found if rows)
         every = [rows for seeds in by_arm.values() for rows in seeds]
         shared = [name for name in every[0] if all(name in rows for rows in every)] if every else []
         if not shared:

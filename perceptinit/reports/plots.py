@@ -12,6 +12,7 @@ from perceptinit.analysis.comparison import Comparison, Difference, ScoreCompari
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.curves import Curves, all_curves, band
 from perceptinit.analysis.statistics import Estimate
+from perceptinit.grouping import group
 from perceptinit.reports.figures import (
     FAINT,
     INK,
@@ -62,7 +63,7 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
             _spread(ax, score, arm_colour(arms.index(arm)), curves[arm], values)
         _limits(ax, score, factor)
         unit = ", %" if score.is_share else ""
-        ax.set(xlabel=comparison.runs.seen, ylabel=f"{score.measure}{unit}")
+        ax.set(xlabel=comparison.runs.progress.seen, ylabel=f"{score.measure}{unit}")
         ax.locator_params(axis="x", nbins=6)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         end = score.data_set.rpartition("-")[2]  # of a name without a split: `test`
@@ -123,9 +124,8 @@ def lead_figure(comparison: Comparison, found: Sequence[When]) -> Figure:
     shown = [
         each for each in found if each.difference.contrast.reference == comparison.runs.baseline
     ] or found
-    panels: dict[str, list[When]] = {}
-    for each in sorted(shown, key=lambda each: each.found.emerged or each.found.end + 1):
-        panels.setdefault(each.score.name, []).append(each)
+    in_order = sorted(shown, key=lambda each: each.found.emerged or each.found.end + 1)
+    panels = group((each.score.name, each) for each in in_order)
     columns = min(PANELS, len(panels))
     rows = -(-len(panels) // columns)
     with drawing(1.4 + PANEL_INCHES * rows, rows, columns) as axes:
@@ -135,7 +135,7 @@ def lead_figure(comparison: Comparison, found: Sequence[When]) -> Figure:
         for ax in every[len(panels) :]:
             ax.set_axis_off()
         first = shown[0].score
-        every[0].figure.supxlabel(f"{comparison.runs.samples} seen", fontsize=10)
+        every[0].figure.supxlabel(f"{comparison.runs.progress.unit} seen", fontsize=10)
         every[0].figure.supylabel(f"lead{', points' if first.is_share else ''}", fontsize=10)
         add_legend(every[0])
         alt = f"Line charts of leads over samples seen: {' '.join(each.sentence for each in shown)}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from perceptinit.analysis.curves import Curve
 from perceptinit.files.reading import parse_rows
+from perceptinit.grouping import group
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.reports.figures import Figure, draw_limit, draw_people, drawing, finish, plot_arms
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -21,11 +22,8 @@ _CEILING = re.compile(r"2afc_\w+_ceiling")
 
 def curves_by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[Curve]]:
     """Return the curve of each run of an arm that has one, by arm."""
-    curves: dict[str, list[Curve]] = {}
-    for run in runs.runs:
-        if curve := read(run):
-            curves.setdefault(run.arm, []).append(curve)
-    return curves
+    curves = ((run.arm, read(run)) for run in runs.runs)
+    return group((arm, curve) for arm, curve in curves if curve)
 
 
 def accuracy_curve(run: LoadedRun) -> Curve:
@@ -103,9 +101,8 @@ def judgments_in_words(runs: RunSet) -> str:
     return f"{int(metrics['triplets']):,}{left_out}" if metrics else ""
 
 
-def stage_one_figures(runs: RunSet) -> list[Figure]:
-    """Return plots of held-out 2AFC over epochs and of loss over steps, if recorded."""
-    figures = []
+def stage_one_figures(runs: RunSet) -> Iterator[Figure]:
+    """Yield plots of held-out 2AFC over epochs and of loss over steps, if recorded."""
     if accuracies := curves_by_arm(runs, accuracy_curve):
         title = f"Stage 1: agreement with held-out judgments ({find_split(runs)} split)"
         with drawing() as ax:
@@ -116,15 +113,14 @@ def stage_one_figures(runs: RunSet) -> list[Figure]:
             ax.set(xlabel="epochs of stage 1", ylabel="agreement with held-out votes, %")
             ends = _list_ends(accuracies, lambda value: f"{100 * value:.1f}", " %")
             alt = f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {ends}."
-            figures.append(finish(ax, title, alt))
+            yield finish(ax, title, alt)
     if losses := curves_by_arm(runs, loss_curve):
         with drawing() as ax:
             plot_arms(ax, losses, runs.arms, alpha=0.85, marker="", linewidth=1.2)
             ax.set(xlabel="optimizer steps of stage 1", ylabel="loss of the batch")
             ends = _list_ends(losses, "{:.3g}".format)
             alt = f"Line chart of the training loss over steps of stage 1 (first seed): {ends}."
-            figures.append(finish(ax, "Stage 1: loss (train split)", alt))
-    return figures
+            yield finish(ax, "Stage 1: loss (train split)", alt)
 
 
 def _list_ends(

@@ -80,7 +80,7 @@ def describe_run(run: LoadedRun, now: float | None = None) -> str:
 
 
 def _last_score(run: LoadedRun) -> str:
-    last = [(split_name(r["name"])[0], r) for r in run.scores if r["samples_seen"] == run.samples_seen]
+    last = [(split_name(row["name"])[0], row) for row in run.last_scores]
     judging = [(measure, row) for measure, row in last if not is_diagnostic(measure)]
     if not judging:
         return ""

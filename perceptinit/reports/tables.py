@@ -159,15 +159,19 @@ def _long(comparison: Comparison, score: ScoreComparison, is_short: bool = False
 def reading_aids(comparison: Comparison) -> list[str]:
     """Return descriptions of the arms, a note on simulated data, and an explanation of the numbers."""
     runs = comparison.runs
-    simulated = [SIMULATED] if runs.is_simulated else []
     split = find_split(runs)
-    stage_one = [STAGE_ONE.format(split=split)] if split else []
     is_judged = any(s.rule.one_run_decides and s.facts["ceiling"] for s in comparison.scores)
-    people = [TO_PEOPLE] if is_judged else []
     spread = runs.source.words.spread
     of_means = f"s.e.: {spread}. " if spread else ""
-    read_me = f"{of_means}{READ_ME.format(**find_pairing(comparison)._asdict())}"
-    return [*runs.differences, *settings_lines(runs), *simulated, read_me, *people, *stage_one]
+    aids = [
+        *runs.differences,
+        *settings_lines(runs),
+        SIMULATED if runs.is_simulated else "",
+        f"{of_means}{READ_ME.format(**find_pairing(comparison)._asdict())}",
+        TO_PEOPLE if is_judged else "",
+        STAGE_ONE.format(split=split) if split else "",
+    ]
+    return list(filter(None, aids))
 
 
 class Pairing(NamedTuple):

@@ -1,6 +1,6 @@
 """The searches for settings of `perceptinit tune`: table, figure and page section."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -37,14 +37,12 @@ def search_headings(searches: Sequence[Search]) -> list[str]:
     return ["arm", "after 1 trial", *after, "chosen settings"]
 
 
-def search_rows(searches: Sequence[Search]) -> list[list[str]]:
-    """Return a row per arm with the best score after k trials (median over studies) and settings."""
-    found = []
+def search_rows(searches: Sequence[Search]) -> Iterator[list[str]]:
+    """Yield a row per arm with the best score after k trials (median over studies) and settings."""
     for search in searches:
         best = [search.median(k) for k in range(1, search.config.trials + 1)]
         cells = (NO_VALUE if t.value is None else number(t.value, t.is_share) for t in best)
-        found.append([search.arm, *cells, settings_in_words(search.median().settings)])
-    return found
+        yield [search.arm, *cells, settings_in_words(search.median().settings)]
 
 
 def search_table(searches: Sequence[Search]) -> Table:
@@ -138,6 +136,6 @@ def tuning_section(comparison: Comparison) -> TuningSection | None:
         sentence=search_line(searches),
         figure=search_figure(searches, runs.arms),
         headings=search_headings(searches),
-        rows=search_rows(searches),
+        rows=list(search_rows(searches)),
         best=Judged.of(best) if best else None,
     )

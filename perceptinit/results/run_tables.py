@@ -27,6 +27,7 @@ from perceptinit.errors import UsageError, read_name, require_valid, shown
 from perceptinit.files.columns import Columns
 from perceptinit.files.reading import require_file
 from perceptinit.files.tables import TABLE_SUFFIXES, read_table
+from perceptinit.grouping import group
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.registry import unknown
@@ -236,9 +237,8 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
 def _build_runs(rows: Columns, direction: Direction | None) -> Iterator[LoadedRun]:
     """Yield a run for each arm and seed. A run is finished if all of its rows are."""
     arms = rows.coded("arm", read_name).texts()
-    by_run: dict[tuple[str, int], list[int]] = {}
-    for index, cell in enumerate(zip(arms, rows.counts("seed").tolist(), strict=True)):
-        by_run.setdefault(cell, []).append(index)
+    cells = zip(arms, rows.counts("seed").tolist(), strict=True)
+    by_run = group((cell, index) for index, cell in enumerate(cells))
     states = rows.coded("status", _read_state, "finished").texts() if "status" in rows else []
     reader = ScoreReader(rows, direction)
     for cell, indices in by_run.items():
@@ -273,7 +273,7 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
     for run in runs.runs:
         items = run.items or read_items(run.folder)
         shared = {**pick(run, "arm", "seed"), "status": run.state, "higher_is_better": True}
-        details = {**stated, "arm": dict(run.about), "reason": run.reason, "samples": runs.samples}
+        details = {**stated, "arm": dict(run.about), "reason": run.reason, "samples": runs.progress.unit}
         for row in run.scores or [{}]:
             found = items.get(row.get("name", "")) if row.get("samples_seen") == run.samples_seen else None
             details["score"] = {key: value for key, value in row.items() if key not in _FLAT}

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import attrgetter
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 from perceptinit.errors import DataError, UsageError
+from perceptinit.grouping import group
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.text import Origin
 from perceptinit.results.locks import is_locked
@@ -66,6 +67,12 @@ class LoadedRun:
     def samples_seen(self) -> int:
         """Samples seen at the last score; 0 without scores."""
         return max((row["samples_seen"] for row in self.scores), default=0)
+
+    @property
+    def last_scores(self) -> list[dict[str, Any]]:
+        """Score rows of the last evaluation."""
+        last = self.samples_seen
+        return [row for row in self.scores if row["samples_seen"] == last]
 
     @property
     def final_weights(self) -> str:
@@ -155,16 +162,6 @@ class RunSet:
         stated = self.source.progress
         return replace(stated, unit=samples_in_words(self.records)) if self.records else stated
 
-    @property
-    def samples(self) -> str:
-        """Unit of the progress, such as `images`."""
-        return self.progress.unit
-
-    @property
-    def seen(self) -> str:
-        """Words after a number of samples, such as `image-text pairs seen`; empty if none are stated."""
-        return self.progress.seen
-
     def is_shared(self, run: LoadedRun) -> bool:
         """Return whether a run is reused from another experiment."""
         origin = self.origins.get(run.arm)
@@ -176,9 +173,6 @@ class RunSet:
     def about(self, arm: str) -> dict[str, Any]:
         """Return the row that describes an arm in its records; empty without records."""
         return dict(next((run.about for run in self.arm_runs(arm) if run.about), {}))
-
-    def planned_seeds(self, arm: str) -> frozenset[int]:
-        return self.planned.get(arm) or frozenset(map(attrgetter("seed"), self.arm_runs(arm)))
 
     def resolved(self, arm: str) -> dict[str, Any]:
         """Return the settings of an arm; empty without records."""
@@ -316,10 +310,8 @@ def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     baseline = first.baseline if first and first.baseline in present else present[0]
     name = first.name if first else runs[0].folder.parent.parent.name
     summary = first.summary if first else ""
-    seeds: dict[str, frozenset[int]] = {}
-    for p in planned:
-        for arm in p.arms:
-            seeds[arm] = seeds.get(arm, frozenset()).union(p.seeds)
+    by_arm = group((arm, p.seeds) for p in planned for arm in p.arms)
+    seeds = {arm: frozenset(chain(*own)) for arm, own in by_arm.items()}
     return RunSet(name, summary, baseline, tuple(present), tuple(runs), planned=seeds, **verdict_of(newest))
 
 

@@ -1,7 +1,6 @@
 """How a table of scores is read: which arms are paired, gaps of seeds, and the sentence that says so."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.columns import Columns, is_number
+from perceptinit.grouping import group
 from perceptinit.results.directions import Direction
 from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.runs import LoadedRun
@@ -102,23 +102,18 @@ def describe_reading(
         paired: Arms that are paired with the baseline, and the baseline.
         gaps: Missing seeds, by arm.
     """
-    kinds: dict[str, dict[str, None]] = {}
-    for row in chain(*(run.scores for run in runs)):
-        measure = split_name(row["name"])[0]
-        if not is_diagnostic(measure):
-            kinds.setdefault(_describe_kind(row), {})[measure] = None
-    by_seeds: dict[frozenset[int], list[str]] = {}
-    for arm, own in seeds.items():
-        by_seeds.setdefault(own, []).append(arm)
+    rows = [(split_name(row["name"])[0], row) for run in runs for row in run.scores]
+    kinds = group((_describe_kind(row), measure) for measure, row in rows if not is_diagnostic(measure))
+    by_seeds = group((own, arm) for arm, own in seeds.items())
     listed = "; ".join(f"{', '.join(arms)}: {write_seeds(own)}" for own, arms in by_seeds.items())
     others = [arm for arm in seeds if arm not in paired]
     pairing = f"paired by seed, except {', '.join(others)}" if others else "paired by seed"
     pairing = f"{pairing if len(paired) > 1 else 'not paired by seed'} ({listed})"
-    if any("runs" in row for row in chain(*(run.scores for run in runs))):
+    if any("runs" in row for _, row in rows):
         pairing = "means with sd and n, compared by Welch's test"
     missing = "; ".join(f"{arm} lacks {write_seeds(own)}" for arm, own in gaps.items())
     parts = [
-        *(f"{', '.join(names)} ({kind})" for kind, names in kinds.items()),
+        *(f"{', '.join(dict.fromkeys(names))} ({kind})" for kind, names in kinds.items()),
         pairing,
         f"{missing}: run it, or list it with status = failed" if missing else "",
         layout,

@@ -10,6 +10,7 @@ import numpy as np
 
 from perceptinit.errors import map_texts, printable, read_name, shown
 from perceptinit.files.columns import Columns
+from perceptinit.grouping import group
 from perceptinit.results.directions import Direction, find_direction, is_share_by_name
 from perceptinit.results.measures import is_diagnostic, is_share, measure_names
 from perceptinit.results.record import score_row
@@ -33,7 +34,9 @@ class ScoreReader:
     def __init__(self, rows: Columns, direction: Direction | None = None) -> None:
         self.rows = rows
         self.measures = [name.replace("/", "_") for name in self._texts("measure")]
-        self.data_sets = self._texts("data_set")
+        data_sets = self._texts("data_set")
+        parts = zip(self.measures, data_sets, strict=True)
+        self.names = ["/".join(filter(None, pair)) for pair in parts]
         self.items = self._texts("item")
         self.values = self._numbers("value")
         self.chances = self._numbers("chance")
@@ -41,7 +44,7 @@ class ScoreReader:
         self.deviations = self._numbers("sd")
         self.counts = self._numbers("n")
         if "sd" in rows:
-            are_other_sets = np.array(self.data_sets) != self.data_sets[0]
+            are_other_sets = np.array(data_sets) != data_sets[0]
             rows.refuse(are_other_sets, "the means of several data sets have no common spread. Keep one set")
             rows.refuse(~(self.deviations >= 0), "sd is not a standard deviation")
             rows.refuse(
@@ -55,9 +58,7 @@ class ScoreReader:
         if "higher_is_better" in rows:
             self.is_higher = rows.booleans("higher_is_better")
             self.directions = dict.fromkeys(self.directions, "higher")
-        by_measure: dict[str, list[int]] = {}
-        for index, measure in enumerate(self.measures):
-            by_measure.setdefault(measure, []).append(index)
+        by_measure = group((measure, index) for index, measure in enumerate(self.measures))
         self.scales = {measure: self._find_scale(measure, found) for measure, found in by_measure.items()}
         # a mean over the rows of items is not rounded
         of_rows = {} if "item" in rows else by_measure
@@ -121,14 +122,11 @@ class ScoreReader:
         """Return the score rows of a run, and the per-item values of its last evaluation by score name."""
         scores = []
         items = {}
-        by_key: dict[tuple[float, str], list[int]] = {}
-        for index in indices:
-            if self.measures[index]:  # a run without scores has a row without a measure
-                name = "/".join(filter(None, [self.measures[index], self.data_sets[index]]))
-                by_key.setdefault((self.evaluations[index], name), []).append(index)
+        # a run without scores has a row without a measure
+        by_key = group(((self.evaluations[i], self.names[i]), i) for i in indices if self.measures[i])
         for (evaluation, name), found in sorted(by_key.items(), key=lambda item: item[0][0]):
             details = read_details(self.rows, found[0])
-            row = self._read_score(name, found)
+            row = self._read_score(found)
             scores.append({**score_row(row, "", 0, int(evaluation)), **details.get("score", {})})
             measure = self.measures[found[0]]
             scores[-1]["is_share"] = self.scales[measure] is not None
@@ -149,9 +147,10 @@ class ScoreReader:
                 items[name] = Items(**given, baselines=models)
         return scores, items
 
-    def _read_score(self, name: str, indices: Sequence[int]) -> Score:
+    def _read_score(self, indices: Sequence[int]) -> Score:
         """Return a score from one row, or from a row for each item."""
         first = indices[0]
+        name = self.names[first]
         if len({self.items[index] for index in indices}) < len(indices):
             others = [c for c in self.rows.names if c not in FIELDS]
             found = [c for c in others if len({self.rows.cell(c, index) for index in indices}) > 1]

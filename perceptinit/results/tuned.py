@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import RecipeError, TrainingError, UsageError
+from perceptinit.grouping import group
 from perceptinit.recipe.settings import TuneConfig
 from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.recipe.tuning import flatten, read_tune_table
@@ -49,13 +50,11 @@ class Tuned:
 
 
 def find_tuning(record: Mapping[str, Any]) -> Tuned:
-    """Return the tuning of a record; empty without a recipe, as in plans.
+    """Return the tuning of a record.
 
     Raises:
         RecipeError: If `[tune]` is invalid.
     """
-    if "recipe" not in record:
-        return Tuned(None, {}, {})
     recipe = record["recipe"]
     return parse_tuning(recipe["text"], recipe["source"], tuple(recipe["overrides"]))
 
@@ -150,11 +149,12 @@ def _read_trial(run: LoadedRun, config: TuneConfig) -> Trial:
     trial = Trial(run.arm, run.seed - config.seed, _read_settings(run.record))
     if run.state != "finished":
         return trial
-    rows = [row for row in run.scores if row["samples_seen"] == run.samples_seen]
-    own = [row for row in rows if split_name(row["name"])[0] == config.measure]
+    by_measure = group((split_name(row["name"])[0], row) for row in run.last_scores)
+    own = by_measure.get(config.measure, [])
     if not own:
-        names = dict.fromkeys(split_name(row["name"])[0] for row in rows)
-        raise UsageError(unknown("[tune.eval] has no score of the [tune] measure", config.measure, names))
+        raise UsageError(
+            unknown("[tune.eval] has no score of the [tune] measure", config.measure, by_measure)
+        )
     if any(row["value"] is None for row in own):
         return trial
     value = sum(row["value"] for row in own) / len(own)

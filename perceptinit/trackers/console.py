@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from perceptinit.grouping import group
 from perceptinit.progress import Bars
 from perceptinit.results.measures import is_diagnostic, is_share, rank, readable_seconds, split_name
 from perceptinit.types import Event, RunContext, Score
@@ -140,10 +141,11 @@ class Progress:
         The estimate takes the mean duration of an arm's runs that this process did from their first to their
         last step. For an arm without such a run, the longest duration is a lower bound.
         """
-        done: dict[str, list[float]] = {}
-        for (arm, _), run in self.runs.items():
-            if run.state == "finished" and not run.is_resumed:
-                done.setdefault(arm, []).append(run.end - run.begin)
+        done = group(
+            (arm, run.end - run.begin)
+            for (arm, _), run in self.runs.items()
+            if run.state == "finished" and not run.is_resumed
+        )
         open_runs = {cell: run for cell, run in self.runs.items() if run.state in ("waiting", "running")}
         if not done or not open_runs:
             return ""

@@ -86,7 +86,7 @@ def _say(
     arm = main.contrast.arm
     reference = main.contrast.reference
     mean = difference.value.mean
-    own, other, sure = describe_numbers(score, difference)
+    own, other, sure = describe_numbers(score, difference, is_short=True)
     lower = "" if score.higher_is_better else "lower is better"
     unit = " %" if score.is_share else ""
     numbers = f"{lower}{': ' if lower else ''}{own} and {other}{unit}; {sure}"
@@ -123,18 +123,15 @@ def _find_own_structure(main: Verdict, answers: Sequence[Verdict]) -> Verdict | 
 
 
 def describe_numbers(
-    score: ScoreComparison, difference: Difference, is_short: bool = True
+    score: ScoreComparison, difference: Difference, is_short: bool = False
 ) -> tuple[str, str, str]:
     """Return the scores of both arms, and the interval of their difference with the number of seeds."""
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
     own, other = (score.number(mean.mean) if mean else "" for mean in means)
-    single = score.rule.words.single or count_runs(difference)
-    return (
-        own,
-        other,
-        describe_interval(difference, score, is_short) if difference.has_interval else single,
-    )
+    if difference.has_interval:
+        return own, other, describe_interval(difference, score, is_short)
+    return own, other, score.rule.words.single or count_runs(difference)
 
 
 def _list_others(score: ScoreComparison, main: Sequence[Verdict], is_refused: bool) -> str:

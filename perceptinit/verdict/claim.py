@@ -100,5 +100,5 @@ class Claim:
 
     def parts_in(self, score: ScoreComparison) -> Components | None:
         """Return the variance components of the difference of both arms; None without values by image."""
-        found = (parts for c, parts in score.components.items() if (c.arm, c.reference) == self.pair)
-        return next(found, None)
+        known = score.components.items()
+        return next((parts for c, parts in known if (c.arm, c.reference) == self.pair), None)

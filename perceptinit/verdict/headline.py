@@ -7,7 +7,8 @@ from typing import Self
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_people, is_by_simulated_people, taught_by
 from perceptinit.analysis.numbers import counts
-from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, SIMULATED, STRUCTURE, Question
+from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, SIMULATED, STRUCTURE
+from perceptinit.grouping import group
 from perceptinit.results.measures import measure_title
 from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.runs import RunSet
@@ -167,16 +168,15 @@ def headline_arms(comparison: Comparison) -> list[str]:
 
     If no arm has one, they are all arms except the baseline and the controls, or else the controls.
     """
-    asked: dict[Question, dict[str, None]] = {}
-    for c in comparison.contrasts:
-        asked.setdefault(c.question, {})[c.arm] = None
-    everyone = list(dict.fromkeys(c.arm for c in comparison.contrasts))
-    return (
+    asked = group((c.question, c.arm) for c in comparison.contrasts)
+    everyone = [c.arm for c in comparison.contrasts]
+    found = (
         [*asked.get(STRUCTURE, ()), *asked.get(SIMULATED, ())]
-        or [*asked.get(NO_PEOPLE, ())]
+        or asked.get(NO_PEOPLE)
         or [arm for arm in everyone if arm not in asked.get(CONTROL, ())]
         or everyone
     )
+    return list(dict.fromkeys(found))
 
 
 def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verdict]) -> str:
@@ -185,12 +185,12 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
     if difference is None:
         return ""
     contrast = difference.contrast
-    own, other, sure = describe_numbers(score, difference, is_short=False)
+    arm, reference, sure = describe_numbers(score, difference)
     unit = " %" if score.is_share else ""
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
     refused = f"No claim is made, because {EDITED}: " if is_edited(runs.plan) else ""
-    scores = f"{contrast.arm}{taught} scores {own}{unit}, and {contrast.reference} {other}{unit}"
+    scores = f"{contrast.arm}{taught} scores {arm}{unit}, and {contrast.reference} {reference}{unit}"
     return f"{refused}{scores}: {effect} ({sure})."
 
 
@@ -223,7 +223,7 @@ def _describe_samples(runs: RunSet, score: ScoreComparison) -> str:
     if not score.is_pretrained:
         return "without pretraining"
     seen = counts(score.samples_seen.values(), " and ")
-    return f"after {seen} {runs.seen}" if runs.seen else ""
+    return f"after {seen} {runs.progress.seen}" if runs.progress.seen else ""
 
 
 def _find_error_rates(comparison: Comparison) -> Iterator[float]:

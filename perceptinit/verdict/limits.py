@@ -106,7 +106,7 @@ def _describe_stage_one(runs: RunSet) -> Iterator[str]:
                 f"Stage 1 {shape} the image embeddings of {spreads}: mean cosine distance of different "
                 "images in the lowest run."
             )
-    ended = dict.fromkeys(run.arm for run in runs.finished if _has_collapsed(run))
+    ended = dict.fromkeys(run.arm for run in runs.finished if _ends_collapsed(run))
     if ended:
         yield (
             f"The image embeddings of {', '.join(ended)} are collapsed at the end of pretraining: different "
@@ -114,11 +114,11 @@ def _describe_stage_one(runs: RunSet) -> Iterator[str]:
         )
 
 
-def _has_collapsed(run: LoadedRun) -> bool:
-    """Return whether the embeddings of different images are almost equal at the end of pretraining."""
-    at_end = [row for row in run.scores if row["samples_seen"] == run.samples_seen > 0]
-    spreads = [row["value"] for row in at_end if split_name(row["name"])[0] == "embedding_spread"]
-    return any(value is not None and value < COLLAPSED_SPREAD for value in spreads)
+def _ends_collapsed(run: LoadedRun) -> bool:
+    """Return whether the embeddings of a run are collapsed at the end of pretraining."""
+    measured = [(split_name(row["name"])[0], row["value"]) for row in run.last_scores if run.samples_seen]
+    spreads = [value for measure, value in measured if measure == "embedding_spread" and value is not None]
+    return min(spreads, default=COLLAPSED_SPREAD) < COLLAPSED_SPREAD
 
 
 def _describe_lost(

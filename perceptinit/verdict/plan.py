@@ -264,9 +264,8 @@ def _estimate_power(
     anyway: bool,
 ) -> Iterator[str]:
     """Yield the power of the planned seeds, estimated from pilot runs if there are any."""
-    num = num_looked_at(recipe)
     pilot = None
-    if runs is not None and num > 1:
+    if runs is not None and num_looked_at(recipe) > 1:
         verdict = replace(recipe.verdict, max_seeds=None)
         planned = {runs.baseline, *arms}
         present = tuple(arm for arm in runs.arms if arm in planned)
@@ -282,5 +281,4 @@ def _estimate_power(
     if weak and not anyway:
         raise UsageError(f"{weak}. Add seeds, or write this plan with --anyway")
     if pilot:
-        rule = rule_of(recipe.verdict, len(recipe.seeds), num_arms=len(recipe.arms))
-        yield from pilot_lines(pilot, rule, num, contrasts)
+        yield from pilot_lines(recipe, pilot, contrasts)

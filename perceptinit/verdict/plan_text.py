@@ -1,8 +1,7 @@
 """A plan as Markdown, and the departures of a comparison from it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, product
-from operator import itemgetter
+from itertools import product
 from typing import Any
 
 from perceptinit.analysis.comparison import Comparison
@@ -11,6 +10,7 @@ from perceptinit.analysis.environments import find_other_versions, find_unlike
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.pooling import LEAST_P
 from perceptinit.analysis.questions import planned_questions
+from perceptinit.grouping import group
 from perceptinit.results.preregistration import EDITED, is_edited, plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.verdict import Verdict, describe_answer, describe_answer_of, find_earlier_answers
@@ -267,9 +267,7 @@ def _find_other_score(comparison: Comparison) -> Iterator[str]:
 
 def _list_cells(cells: Iterable[Cell]) -> str:
     """Return runs as text: `pi, seeds 0, 1; random, seed 0`."""
-    by_seeds: dict[tuple[int, ...], list[str]] = {}
-    for arm, found in groupby(sorted(set(cells)), key=itemgetter(0)):
-        by_seeds.setdefault(tuple(seed for _, seed in found), []).append(arm)
+    by_seeds = group((tuple(seeds), arm) for arm, seeds in group(sorted(set(cells))).items())
     return "; ".join(
         f"{', '.join(arms)}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         for seeds, arms in by_seeds.items()

@@ -29,6 +29,7 @@ from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.results.source import POINTS
 from perceptinit.verdict.evidence import LARGEST_DELTA, describe_small
+from perceptinit.verdict.plan_text import points
 from perceptinit.verdict.published import find_odd_published, find_unmeasured
 
 MOST_SEEDS = 200
@@ -47,12 +48,8 @@ def prospects(recipe: Recipe) -> Iterator[str]:
         return
     looks = f", with interim analyses from {count(len(recipe.seeds), 'seed')}" if plan.max_seeds else ""
     seeds = f"{count(num_looked_at(recipe), 'seed')}{looks}"
-    yield f"verdict: differences within {_points(plan.delta)} do not matter; {seeds}"
+    yield f"verdict: differences within {points(plan.delta)} do not matter; {seeds}"
     yield from (f"  {line}" for line in findings(recipe, _planned_contrasts(recipe)))
-
-
-def _points(value: float) -> str:
-    return f"{value:g} point{'' if value == 1 else 's'}"
 
 
 def _planned_contrasts(recipe: Recipe) -> list[Contrast]:
@@ -125,7 +122,7 @@ def _describe_power(rule: Rule, num: int, noise: float | None, num_family: int, 
         return
     equal = chances(rule, num, 0.0, known, num_family).equivalent
     yield (
-        f"with a noise of {_points(noise)}, {num} seeds detect a true difference of {found * POINTS:.2g} "
+        f"with a noise of {points(noise)}, {num} seeds detect a true difference of {found * POINTS:.2g} "
         f"points with 80 % probability{who}, and call equal arms equivalent with {100 * equal:.0f} %"
     )
     fewer = next((n for n in range(2, num) if power(found, n) >= POWER), None)
@@ -158,7 +155,7 @@ def find_weakness(
     rule = replace(rule, delta=score.rule.delta) if score else rule  # in the unit of the score
     num_family = contrasts[0].num_family if contrasts else 1
     power = chances(rule, num, rule.delta or 0.0, noise, num_family).better
-    found = f"a true difference of delta ({_points(plan.delta)}) with only {100 * power:.0f} % probability"
+    found = f"a true difference of delta ({points(plan.delta)}) with only {100 * power:.0f} % probability"
     return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
 
@@ -179,7 +176,7 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     ]
     most = LARGEST_DELTA * min(published, default=POINTS)
     if plan.delta > most:
-        large = f"{_points(plan.delta)} are more than a quarter of the possible difference"
+        large = f"{points(plan.delta)} are more than a quarter of the possible difference"
         yield Problem("verdict.delta", f"{large}, so no arm can be called equivalent. Set at most {most:g}")
     if plan.noise is not None and num > 1:
         contrasts = _planned_contrasts(recipe)
@@ -218,7 +215,7 @@ def _find_noise_above(rule: Rule, plan: VerdictConfig, num_family: int, num: int
     few = f"Even {MOST_SEEDS} seeds do not suffice"
     yield Problem(
         "verdict.delta",
-        f"{_points(plan.delta)} {'is' if plan.delta == 1 else 'are'} below the noise: with {num} seeds, the "
+        f"{points(plan.delta)} {'is' if plan.delta == 1 else 'are'} below the noise: with {num} seeds, the "
         f"difference between equal arms has an interval of ±{half:.2g} points, so they are rarely called "
         f"equivalent. {few if enough > MOST_SEEDS else f'{enough} seeds call them so with 80 % probability'}",
     )
@@ -233,8 +230,10 @@ def num_looked_at(recipe: Recipe | TablePlan) -> int:
     return max(len(recipe.seeds), recipe.verdict.max_seeds or 0)
 
 
-def pilot_lines(pilot: Comparison, rule: Rule, num: int, contrasts: Sequence[Contrast]) -> Iterator[str]:
-    """Yield the power of `num` seeds for each contrast, given the variance of pilot runs.
+def pilot_lines(
+    recipe: Recipe | TablePlan, pilot: Comparison, contrasts: Sequence[Contrast]
+) -> Iterator[str]:
+    """Yield the power of the seeds for each contrast, given the variance of pilot runs.
 
     The size of a contrast's family is the planned one.
     """
@@ -243,7 +242,8 @@ def pilot_lines(pilot: Comparison, rule: Rule, num: int, contrasts: Sequence[Con
     if score is None or not found:
         yield "unknown from the existing runs: no two arms have two seeds in common"
         return
-    rule = replace(rule, delta=score.rule.delta)  # in the unit of the score
+    num = num_looked_at(recipe)
+    rule = replace(_rule_of(recipe), delta=score.rule.delta)  # in the unit of the score
     families = {c.title: c.num_family for c in contrasts}
     for d in found:
         noise = _noise_in(score, d)

@@ -78,7 +78,7 @@ def find_unmeasured(recipe: Recipe, data_set: str) -> str:
 
 
 def _judge(comparison: Comparison, expected: ExpectConfig) -> PublishedScore:
-    score = _find_score(comparison, expected)
+    score = next((s for s in comparison.all_scores if s.name == expected.score), None)
     is_arm = expected.arm in comparison.runs.arms
     value = score.arm(expected.arm).value if score and is_arm else None
     differs = list(_find_differences(comparison, expected, score))
@@ -111,10 +111,6 @@ def _find_reason(comparison: Comparison, expected: ExpectConfig, score: ScoreCom
         outcome=Outcome.EQUIVALENT,
     )
     return next((each.obstacle for each in check("published", claim) if each.obstacle), "")
-
-
-def _find_score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | None:
-    return next((s for s in comparison.all_scores if s.name == expected.score), None)
 
 
 def _find_differences(

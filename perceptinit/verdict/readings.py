@@ -89,7 +89,9 @@ def read_arm(
         return ""
     if not score.is_pretrained:
         return f"{UNTRAINED.format(arm)}{_compare_with_trivial(comparison, score, arm)}"
-    text = _read_worth(comparison, score, main, find_structure(own))
+    structure = find_structure(own)
+    claim = read_claim(comparison, score, main, structure)
+    text = f"{claim}{_qualify(main)}{read_unbeaten(comparison, score, main, structure)}"
     start = "in the simulated world " if comparison.runs.is_simulated else ""
     if assumed := assumptions_in_words(own, named):
         start = f"{assumed}, {start}"
@@ -148,14 +150,6 @@ def _compare_with_trivial(comparison: Comparison, score: ScoreComparison, arm: s
     found = score.find_lead(arm)
     is_said = found is not None and (found[1].low or 0.0) <= 0  # the interval shows the reason
     return f" {NOT_LEARNED}: {lead}{'' if is_said else f'; {reason}'}."
-
-
-def _read_worth(
-    comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None
-) -> str:
-    """Return whether an arm is worth it and whether structure explains it, or the most important obstacle."""
-    claim = read_claim(comparison, score, worth, structure)
-    return f"{claim}{_qualify(worth)}{read_unbeaten(comparison, score, worth, structure)}"
 
 
 def read_claim(

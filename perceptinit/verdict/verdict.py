@@ -20,6 +20,7 @@ from perceptinit.analysis.questions import (
     Question,
     choose,
 )
+from perceptinit.errors import count
 from perceptinit.results.measures import is_perceptual
 from perceptinit.verdict.claim import Finding
 
@@ -167,7 +168,7 @@ def _sentence(outcome: Outcome, case: Case | None, difference: Difference, score
         delta=score.magnitude(score.rule.delta or 0.0),
         effect=effect if score.higher_is_better else f"{effect}, where positive is better",
         side=_describe_side(difference, score),
-        equal=score.rule.words.equal.format(num=_count_seeds(difference.value.num)),
+        equal=score.rule.words.equal.format(num=count(difference.value.num, "seed")),
         single=describe_single(difference, score),
         outlook=_outlook(difference, score) if is_open else "",
     )
@@ -195,15 +196,14 @@ def describe_interval(difference: Difference, score: ScoreComparison, is_short: 
     over = " and ".join(filter(None, covered))
     if is_short and "seeds" in units:
         over = over.replace("seeds", count_runs(difference), 1)
+    replicated = "" if over == "seeds" else f" over {over}"  # the number of seeds says it
     are_pooled = difference.two_way and is_perceptual(score.measure) and "people" not in units
     parts = [
-        f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
+        f"{title}{looks} {score.interval(score.improvement(difference.tested))}{replicated}",
         POOLED if are_pooled else "",
         count_runs(difference) if "seeds" in units and not is_short else "",
         _describe_assumed_spread(difference, score) if difference.is_predicted else "",
     ]
-    if over != "seeds":  # the number of seeds says it
-        parts[0] = f"{parts[0]} over {over}"
     return ", ".join(filter(None, parts))
 
 
@@ -246,9 +246,9 @@ def _probability(value: float) -> str:
 def count_runs(difference: Difference) -> str:
     """Return the number of seeds or, for unpaired arms, of runs: `5 seeds`, `5 and 7 runs`, `1 run each`."""
     if difference.num_runs is None:
-        return _count_seeds(difference.value.num)
+        return count(difference.value.num, "seed")
     own, others = difference.num_runs
-    return f"{own} run{'s' if own > 1 else ''} each" if own == others else f"{own} and {others} runs"
+    return f"{count(own, 'run')} each" if own == others else f"{own} and {others} runs"
 
 
 def describe_single(difference: Difference, score: ScoreComparison) -> str:
@@ -286,18 +286,14 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
     values = tuple(tuple(d.by_seed.values()) for d in score.find_family(difference))
     more = seeds_to_decide(values, replace(rule, num_pooled=0), parts)  # at most, if the spread is pooled
     if more is not None:
-        return f"{_count_seeds(more, ' more')} would decide it with 80 % chance."
+        return f"{count(more, 'more seed')} would decide it with 80 % chance."
     most = (rule.last or num + MOST_MORE_SEEDS) - num
-    few = f"Even {_count_seeds(most, ' more')} would not decide it with 80 % chance"
+    few = f"Even {count(most, 'more seed')} would not decide it with 80 % chance"
     over_seeds = (difference.value.stderr or 0.0) ** 2 * num / (num + most)
     if parts is None or Noise(0.0, parts).beyond_seeds <= over_seeds:
         return f"{few}."
     unit = "people" if parts.people > parts.images - parts.both else "images"
     return f"{few}: use more {unit}, not more seeds."
-
-
-def _count_seeds(num: int, more: str = "") -> str:
-    return f"{num}{more} seed{'s' if num > 1 else ''}"
 
 
 def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
@@ -322,8 +318,8 @@ def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
 def describe_answer_of(comparison: Comparison, contrast: Contrast) -> str:
     """Return the answer on the arms of a contrast in the primary score of a comparison."""
     score = comparison.primary
-    found = score and score.find_pair(contrast.arm, contrast.reference)
-    return describe_answer(score, found.contrast) if score and found else "not measured"
+    difference = score.find_pair(contrast.arm, contrast.reference) if score else None
+    return describe_answer(score, difference.contrast) if score and difference else "not measured"
 
 
 def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:

@@ -8,7 +8,7 @@ from perceptinit.analysis.comparison import Comparison, Difference, ScoreCompari
 from perceptinit.analysis.curves import all_curves, pair_curves
 from perceptinit.analysis.emergence import Emergence, find_emergence
 from perceptinit.analysis.questions import Outcome
-from perceptinit.errors import UsageError
+from perceptinit.grouping import group
 from perceptinit.verdict.verdict import decide
 
 NO_EVALUATIONS = (
@@ -66,15 +66,12 @@ class When:
 def find_when(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[When]:
     """Return the answers for scores that rank arms, by contrast and in order of emergence, with means first.
 
-    Raises:
-        UsageError: If no score has two common evaluations and two seeds.
+    Only scores with two common evaluations and two seeds have an answer.
     """
     found: list[When] = []
     for score in scores:
         if not score.is_diagnostic:
             found += _find_in(comparison, score)
-    if not found:
-        raise UsageError(NO_EVALUATIONS)
     order = comparison.contrasts
 
     def place(each: When) -> tuple[int, int, bool, int, str]:
@@ -115,17 +112,13 @@ def when_lines(found: Sequence[When]) -> list[str]:
 
 def _expected_by_chance(found: Sequence[When]) -> Iterator[str]:
     """Yield for each measure in how many data sets leads emerged, and how many are expected by chance."""
-    groups: dict[str, dict[str, list[When]]] = {}
-    for each in found:
-        if each.score.num_sets == 1:
-            of_measure = groups.setdefault(each.score.measure, {})
-            of_measure.setdefault(each.difference.contrast.title, []).append(each)
-    for measure, contrasts in groups.items():
+    by_measure = group((each.score.measure, each) for each in found if each.score.num_sets == 1)
+    for measure, of_measure in by_measure.items():
         counts = []
-        for title, group in contrasts.items():
-            num = sum(each.found.emerged is not None for each in group)
-            chance = sum((1 - each.difference.confidence) / 2 for each in group)
-            counts.append(f"{title} in {num} of {len(group)} ({chance:.3g} expected by chance)")
+        for title, own in group((each.difference.contrast.title, each) for each in of_measure).items():
+            num = sum(each.found.emerged is not None for each in own)
+            chance = sum((1 - each.difference.confidence) / 2 for each in own)
+            counts.append(f"{title} in {num} of {len(own)} ({chance:.3g} expected by chance)")
         yield f"Data sets of {measure} in which a lead emerged: {'; '.join(counts)}."
 
 

@@ -58,14 +58,14 @@ def print_report(judgments: Judgments, report: CheckReport, sheet: Path | None) 
 def _table(report: CheckReport) -> Table:
     """Return the counts, ceilings, baselines and votes of each split."""
     splits = [summary.split for summary in report.splits]
-    table = new_table(("", *splits), right=splits)
-    for name, cell in ROWS.items():
-        table.add_row(name, *map(cell, report.splits))
     baselines = {(s, b.name): b.text for s, found in report.baselines.items() for b in found}
-    for name in dict.fromkeys(name for _, name in baselines):
-        table.add_row(name, *(baselines.get((split, name), "-") for split in splits))
-    table.add_row("votes for 'second'", *(_bars(s.histogram) for s in report.splits))
-    return table
+    names = dict.fromkeys(name for _, name in baselines)
+    rows = [
+        *((name, *map(cell, report.splits)) for name, cell in ROWS.items()),
+        *((name, *(baselines.get((split, name), "-") for split in splits)) for name in names),
+        ("votes for 'second'", *(_bars(s.histogram) for s in report.splits)),
+    ]
+    return new_table(("", *splits), rows, right=splits)
 
 
 def _share(value: float | None) -> str:

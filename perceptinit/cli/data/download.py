@@ -15,12 +15,11 @@ from perceptinit.cli.common import Overrides, Texts, new_console, new_table, pri
 from perceptinit.errors import DataError, RemoteError, UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from perceptinit.registry import Registry
     from perceptinit.types import DataNeed
 
 NUM_WORKERS = 4  # parallel downloads
+HEADINGS = ("data", "name", "folder", "size", "license", "state")
 
 
 def download(
@@ -119,14 +118,17 @@ def fetch_needs(
 
     unreachable = _find_unreachable(needs, dry_run)
     found = list(_with_sizes(needs, unreachable))
-    console = new_console()
-    console.print(_table(found))
-    console.print(_total(found), soft_wrap=True)
-    failures = []
+    missing = [need for need in found if need.problems]
+    console = new_console(markup=False)
+    console.print(new_table(HEADINGS, map(_describe, found), right=["size"]))
+    console.print(f"{len(missing)} of {len(found)} sets are missing: {_sizes(missing)}.", soft_wrap=True)
+    failures: list[str] = []
     if not dry_run:
-        _confirm(found, yes)
-        failures = _fetch(found, unreachable)
-    by_hand = [need for need in found if need.problems and not need.fetch]
+        wanted = [need for need in missing if need.fetch]
+        if wanted and not yes:
+            _confirm(wanted)
+        failures += _fetch(wanted, unreachable)
+    by_hand = [need for need in missing if not need.fetch]
     for need in by_hand:
         how = card(need.name) if need.kind == "pairs" and need.name in published_pairs() else need.how
         text = f"{need.kind} {need.name}, into {need.place}: {how}"
@@ -156,11 +158,8 @@ def _find_unreachable(needs: Sequence[DataNeed], dry_run: bool) -> dict[str, str
     return unreachable
 
 
-def _confirm(found: Sequence[DataNeed], yes: bool) -> None:
-    """Ask before a download, unless `yes` is set or no data is missing."""
-    wanted = [need for need in found if need.problems and need.fetch]
-    if yes or not wanted:
-        return
+def _confirm(wanted: Sequence[DataNeed]) -> None:
+    """Ask before a download."""
     what = f"{len(wanted)} sets ({_sizes(wanted)})"
     if not sys.stdin.isatty():
         raise UsageError(f"without a terminal, --yes is required to accept the licenses and download {what}")
@@ -182,40 +181,27 @@ def _with_sizes(needs: Sequence[DataNeed], unreachable: Mapping[str, str]) -> It
         yield need
 
 
-def _fetch(found: Sequence[DataNeed], unreachable: Mapping[str, str]) -> list[str]:
-    """Download missing data; return the errors."""
+def _fetch(wanted: Sequence[DataNeed], unreachable: Mapping[str, str]) -> Iterator[str]:
+    """Download data, and yield the errors."""
     from perceptinit.progress import Bars
 
-    failures = []
     with Bars(counts_bytes=True) as bars:
-        for need in found:
-            if need.problems and need.fetch and need.url in unreachable:
-                failures.append(f"{need.name}: {need.url} does not respond ({unreachable[need.url]})")
-            elif need.problems and need.fetch:
+        for need in wanted:
+            if need.url in unreachable:
+                yield f"{need.name}: {need.url} does not respond ({unreachable[need.url]})"
+            elif need.fetch:
                 try:
                     need.fetch(NUM_WORKERS, bars.update)
                     typer.echo(f"{need.name}: downloaded to {need.place}")
                 except (DataError, UsageError) as error:
-                    failures.append(f"{need.name}: {error}")
-    return failures
+                    yield f"{need.name}: {error}"
 
 
-def _table(found: Sequence[DataNeed]) -> Table:
-    from rich.markup import escape
-
-    table = new_table(("data", "name", "folder", "size", "license", "state"), right=["size"])
-    for need in found:
-        size = f"{need.num_bytes / 1e9:,.2f} GB" if need.num_bytes else "not stated"
-        license = need.license or "not stated"
-        state = "present" if not need.problems else "to download" if need.fetch else "by hand"
-        row = (need.kind, need.name, need.place, size, license, state)
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _total(found: Sequence[DataNeed]) -> str:
-    missing = [need for need in found if need.problems]
-    return f"{len(missing)} of {len(found)} sets are missing: {_sizes(missing)}."
+def _describe(need: DataNeed) -> tuple[str, ...]:
+    """Return the cells of a data set."""
+    size = f"{need.num_bytes / 1e9:,.2f} GB" if need.num_bytes else "not stated"
+    state = "present" if not need.problems else "to download" if need.fetch else "by hand"
+    return need.kind, need.name, need.place, size, need.license or "not stated", state
 
 
 def _sizes(needs: Sequence[DataNeed]) -> str:

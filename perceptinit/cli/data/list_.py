@@ -11,8 +11,6 @@ from perceptinit.cli.common import new_console, new_table
 from perceptinit.cli.data.test_sets import print_test_sets
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from perceptinit.judgments.sources import PublishedSet
 
 
@@ -44,37 +42,37 @@ def list_(
         from perceptinit.judgments.sources import published_set, published_sets
 
         registry = ctx.obj.registry
-        table = _card(published_set(registry, name)) if name else _sets(published_sets(registry))
         console = new_console()
-        console.print(table)
-        if name is None:
-            console.print("", pairs.sources(), sep="\n")
+        if name:
+            console.print(new_table(("", ""), _list_facts(published_set(registry, name))))
+            return
+        sets = map(_describe, published_sets(registry))
+        sources = pairs.list_sources()
+        headings = ("name", "judgments", "size", "ceiling", "license", "parts to download")
+        console.print(new_table(headings, sets))
+        console.print("", new_table(("image-text pairs", "pairs", "size", "license"), sources), sep="\n")
 
 
-def _sets(sets: list[PublishedSet]) -> Table:
-    table = new_table(("name", "judgments", "size", "ceiling", "license", "parts to download"))
-    for found in sets:
-        card = found.card
-        table.add_row(
-            found.name,
-            f"{card.num_judgments:,}" if card.num_judgments else "",
-            f"{card.size_bytes / 1e9:.3g} GB" if card.size_bytes else "",
-            f"{card.ceiling:.3f}" if card.ceiling else "",
-            card.license,
-            ", ".join(found.parts) or "none: see its source",
-        )
-    return table
+def _describe(found: PublishedSet) -> tuple[str, ...]:
+    """Return the cells of a data set."""
+    card = found.card
+    return (
+        found.name,
+        f"{card.num_judgments:,}" if card.num_judgments else "",
+        f"{card.size_bytes / 1e9:.3g} GB" if card.size_bytes else "",
+        f"{card.ceiling:.3f}" if card.ceiling else "",
+        card.license,
+        ", ".join(found.parts) or "none: see its source",
+    )
 
 
-def _card(found: PublishedSet) -> Table:
+def _list_facts(found: PublishedSet) -> list[tuple[str, str]]:
+    """Return the name and value of each known fact about a data set."""
     from rich.markup import escape
 
-    table = new_table(("", ""))
-    rows = {**asdict(found.card), "parts to download": ", ".join(found.parts), **found.conventions}
-    for key, value in rows.items():
-        if value:
-            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", escape(_text(value)))
-    return table
+    facts = {**asdict(found.card), "parts to download": ", ".join(found.parts), **found.conventions}
+    known = {key.replace("_", " "): value for key, value in facts.items() if value}
+    return [(f"[bold]{key}[/bold]", escape(_text(value))) for key, value in known.items()]
 
 
 def _text(value: object) -> str:

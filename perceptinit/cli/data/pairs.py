@@ -1,25 +1,21 @@
 """Image-text sources in `perceptinit data list` and `download`: properties and download commands."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from perceptinit.cli.common import new_table
 from perceptinit.errors import UsageError
 from perceptinit.pairs.published import published_pairs
 from perceptinit.recipe.shipped import folder_of_shipped
 
-if TYPE_CHECKING:
-    from rich.table import Table
 
-
-def sources() -> Table:
-    """Return the table of all known image-text sources."""
-    table = new_table(("image-text pairs", "pairs", "size", "license"))
-    for name, source in published_pairs().items():
-        size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else ""
-        table.add_row(name, f"{source.num_pairs:,}", size, source.license)
-    return table
+def list_sources() -> list[tuple[str, ...]]:
+    """Return name, number of pairs, size and license of each known image-text source."""
+    return [
+        (
+            name,
+            f"{each.num_pairs:,}",
+            f"{each.size_bytes / 1e9:,.0f} GB" if each.size_bytes else "",
+            each.license,
+        )
+        for name, each in published_pairs().items()
+    ]
 
 
 def card(name: str) -> str:

@@ -10,8 +10,6 @@ from perceptinit.cli.common import new_console, new_table
 from perceptinit.errors import DataError, UsageError, without_credentials
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from perceptinit.evaluating.asked import Asked
     from perceptinit.test_sets.inventory import SetState
 
@@ -32,7 +30,9 @@ def print_test_sets(asked: Asked) -> tuple[list[SetState], str]:
         raise UsageError(f"{asked.text}: the only key is root, the folder of the sets")
     states = [find_state(each, root) for each in members(name)]
     console = new_console()
-    console.print(_table(states))
+    numbers = ("classes", "images", "chance", "on disk")
+    headings = ("set", "family", "main measure", *numbers, "state")
+    console.print(new_table(headings, map(_describe, states), right=numbers))
     for state in states:
         if state.note:
             console.print(f"{escape(without_credentials(state.name))}: {escape(state.note)}", soft_wrap=True)
@@ -52,23 +52,20 @@ def check_test_sets(asked: Asked, *, decode: bool) -> bool:
     return is_good
 
 
-def _table(states: list[SetState]) -> Table:
-    numbers = ("classes", "images", "chance", "on disk")
-    table = new_table(("set", "family", "main measure", *numbers, "state"), right=numbers)
-    for s in states:
-        known = s.known
-        colour = COLOURS.get(s.state, "dim")
-        table.add_row(
-            without_credentials(s.name),
-            known.family if known else "",
-            known.main if known else "",
-            _number(s.num_classes or (known.num_classes if known else None)),
-            _number(s.num_images or (known.num_images if known else None)),
-            f"{known.chance:.4f}" if known and known.chance else "",
-            f"{s.num_bytes / 1e6:,.1f} MB" if s.num_bytes else "",
-            f"[{colour}]{s.state}[/{colour}]",
-        )
-    return table
+def _describe(s: SetState) -> tuple[str, ...]:
+    """Return the cells of a test set."""
+    known = s.known
+    colour = COLOURS.get(s.state, "dim")
+    return (
+        without_credentials(s.name),
+        known.family if known else "",
+        known.main if known else "",
+        _number(s.num_classes or (known.num_classes if known else None)),
+        _number(s.num_images or (known.num_images if known else None)),
+        f"{known.chance:.4f}" if known and known.chance else "",
+        f"{s.num_bytes / 1e6:,.1f} MB" if s.num_bytes else "",
+        f"[{colour}]{s.state}[/{colour}]",
+    )
 
 
 def _number(value: int | None) -> str:
