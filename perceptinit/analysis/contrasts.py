@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import PurePath
 from typing import Any
 
 from perceptinit.analysis.at_best import find_bar, is_tuned
@@ -115,7 +116,11 @@ def _is_fresh(runs: RunSet, arm: str) -> bool:
 
 def taught_by(runs: RunSet, arm: str) -> set[str]:
     """Return the names of the judgments that the arm learns from, shuffled or not."""
-    return set(runs.about(arm).get("taught_by", ()))
+    recorded = runs.about(arm).get("taught_by")
+    if recorded is not None:
+        return set(recorded)
+    innermost = [t for t in list_judgments(_stages(runs, arm)) if "judgments" not in t]
+    return {PurePath(t["path"]).stem if "path" in t else str(t.get("use")) for t in innermost}
 
 
 def find_controls(runs: RunSet, arm: str) -> list[str]:
