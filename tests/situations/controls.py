@@ -100,7 +100,7 @@ LENGTHS = {
         never=(STRUCTURE,),
     ),
     "more judgments in a control": Situation(
-        truth="pixels was trained on twice as many judgments, so a smaller gain is no lack of training",
+        truth="pixels was trained on twice as many judgments, so a smaller gain does not show a lack of training",
         arms=arms(Lead(3), pixels=Lead(0)),
         change=stage_1("pixels", triplets=27_800.0),
         must=(WORTH, r"pixels has 27,800 judgments"),

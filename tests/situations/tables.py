@@ -84,7 +84,7 @@ DIRECTIONS = {
         is_refused=True,
     ),
     "a word of losses inside another word": Table(
-        truth="lossless_psnr is better if higher: `loss` is no word of it",
+        truth="lossless_psnr is better if higher: `loss` is not a word of it",
         text=write(draw("lossless_psnr", 31.0, 1.5)),
         must=(WORTH, r"higher is better"),
         never=(NOT_WORTH,),
@@ -173,7 +173,7 @@ UNITS = {
         is_refused=True,
     ),
     "a share above 1": Table(
-        truth="one accuracy is 1.2, which is no share",
+        truth="one accuracy is 1.2, which is not a share",
         text=write(changed(ACC, "pi", [2], accuracy=1.2)),
         must=(r"row 10", r"accuracy"),
         is_refused=True,
@@ -249,7 +249,7 @@ UNITS = {
         must=(r"did not learn",),
         never=STRONGLY,
     ),
-    "decibels are no shares": Table(
+    "decibels are not shares": Table(
         truth="pi leads by 1.5 dB, delta is 0.5 dB",
         text=write(draw("PSNR", 31.0, 1.5)),
         must=(WORTH, r"\+1\.5"),
@@ -443,7 +443,7 @@ COLUMNS = {
         must=(r"1 of 6 runs of pi has no score \(failed\)",),
         never=(*STRONGLY, r"No run failed"),
     ),
-    "a run goes on": Table(
+    "a run is unfinished": Table(
         truth="one of six runs of pi has not ended",
         text=write(changed(with_cells(ACC, status=lambda row: "finished"), "pi", [3], status="running")),
         must=(r"1 of 6 runs of pi has no score",),
@@ -516,7 +516,7 @@ SEEDS = {
         firm=True,
     ),
     "a gap and arms that share nothing": Table(
-        truth="equal numbers share nothing, so a missing number is none; pi leads by 3 points",
+        truth="equal numbers share nothing, so a missing number is not a gap; pi leads by 3 points",
         text=write(GAP),
         options=(*OPTIONS, "--columns", "run=seed"),
         must=(WORTH, r"not paired by seed"),
@@ -720,7 +720,7 @@ ALIKE = {
         must=(r"'pi' and 'p i' differ only in case or space",),
         is_refused=True,
     ),
-    "a baseline that is no arm": Table(
+    "a baseline that is not an arm": Table(
         truth="no arm is called rando",
         text=LEAD,
         options=("--baseline", "rando"),
@@ -867,13 +867,13 @@ MEANS = {
         never=STRONGLY,
     ),
     "means with standard errors": Table(
-        truth="stderr is the error of the mean and no standard deviation",
+        truth="stderr is the error of the mean, not a standard deviation",
         text=means("random,top1,77.6,0.2,3", "pi,top1,79.4,0.3,3", header="arm,measure,mean,stderr,n"),
         must=(r"no column for 'seed'",),
         is_refused=True,
     ),
     "a mean of one run": Table(
-        truth="a standard deviation of one run is no spread",
+        truth="a standard deviation of one run is not a spread",
         text=means("random,top1,77.6,0.2,1", "pi,top1,79.4,0.3,3"),
         must=(r"row 2: n is not a number of runs",),
         is_refused=True,
