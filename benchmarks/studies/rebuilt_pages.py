@@ -139,6 +139,22 @@ def ladder(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
         yield [arm, own[0], against, *own[1:], stage("ladder", "spread_after", arm)]
 
 
+def ladder_frozen(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    name = "ladder-frozen"
+    for arm, *cells in rows:
+        if head[0] == "question":
+            pair = (name, "people"), (name, "imagenet")
+            words = {"better": "yes", "worse": "no, it costs accuracy", "equivalent": "no"}
+            answer = outcome(*pair, f"{FEW}-as-trained")
+            yield [arm, words.get(answer, answer), lead(*pair, f"{FEW}-as-trained"), cells[-1]]
+            continue
+        num = 1 if arm == "people" else len(rows) - 2
+        pair = (name, arm), (name, "imagenet")
+        against = "" if arm == "imagenet" else lead(*pair, f"{FEW}-as-trained", num)
+        own = [value(name, score, arm) for score in (f"{FEW}-as-trained", "2afc/materials")]
+        yield [arm, own[0], against, own[1], stage(name, "spread_after", arm)]
+
+
 def fewer_pairs(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
     folder, simulated = "fewer-pairs-250", "simulated-pairs"
     for arm, *_ in rows:
@@ -221,12 +237,14 @@ PAGES = {
     "drawings": drawings,
     "fewer-pairs": fewer_pairs,
     "ladder": ladder,
+    "ladder-frozen": ladder_frozen,
     "simulated-share": simulated_share,
 }
 # a contrast in a list: page, the arms' folder, score, whether in points
 LISTED = {
     "beyond-labels": (LOSS, False),
     "ladder": (FEW, True),
+    "ladder-frozen": (f"{FEW}-as-trained", True),
 }
 
 

@@ -1,0 +1,194 @@
+"""The page docs/results/ladder-frozen.md, from the records of its runs alone (no module of the package is imported).
+
+    python benchmarks/studies/known_effects.py keep runs/ladder-frozen   -> docs/results/ladder-frozen/ARM/seedN/
+    python benchmarks/studies/ladder_frozen.py                           -> docs/results/ladder-frozen.md and its image
+
+Recipe and plan are in recipes/known_effects/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import from_records as records
+import numpy as np
+from beyond_labels import about
+from from_records import Difference, Runs
+from ladder import AS_TRAINED, DELTA, DOCS, KEPT, of_arm, trivial_scores
+
+NAME = "ladder-frozen"
+TWO_AFC = "2afc/materials"
+GRAY = "centered gray 32 x 32"
+BASELINE = "imagenet"
+OTHERS = ("linear", "shuffled", "pixels", "classes")  # simultaneous against the baseline
+ARMS = (BASELINE, "people", *OTHERS)
+DESCRIBED = ("shuffled", "classes")  # references of people beside those of the plan's order
+HEAD = ["arm", "accuracy, %", "- imagenet, points [95 %]", "2AFC on unseen materials, %", "spread after"]
+BOX = ["question", "answer", "people - imagenet, points [95 %]", "what would change it"]
+
+TITLE = "Does stage 1 help ImageNet weights that keep their statistics?"
+QUESTION = """EfficientNet-Lite0 (4.7 million parameters, 64 pixels) starts from weights of ImageNet-1k. In [the first
+experiment](ladder.md), stage 1 replaced the statistics of batch normalization. Here they stay
+([`norm = "frozen"`](../recipes.md)), and the score uses them. `people` is 42 steps on people's judgments of 60 materials (Lagunas
+et al. 2019), `linear` a [linear map](../library.md) of the embeddings that fits the same judgments. `shuffled` and `pixels`
+have the same triplets with shuffled votes and with answers by pixels. `classes` has as many triplets of 60 photographs of
+CIFAR-10, answered by class. Judgments, steps, images and rate of the four trained arms are equal. Score: accuracy on
+2,000 photographs of CIFAR-10 of a ridge classifier on frozen embeddings of 10 labeled photographs of each class; chance is 10 %."""
+
+CHANGE = """a gentler stage 1 (fewer steps, fewer trained weights), judgments of many images or of everyday objects,
+another network, larger images"""
+
+LIMITS = """* The score is about categories of objects; judgments of materials may help other tasks.
+* One small network, one set of judgments of 60 materials, one rate and length of stage 1, one number of labels, 64 pixels.
+  Rate, batch and steps are those of the library for learned weights, and the image size was chosen by running time alone.
+* `classes` has seen 60 photographs of the evaluated classes with their classes; the other arms have not.
+* The gate is over seeds, on 619 judgments of these 30 materials. It does not cover other materials.
+* All photographs of CIFAR-10 are enlarged from 32 pixels."""
+
+RERUN = """```console
+python recipes/known_effects/prepare.py FOLDER data/known_effects
+python recipes/known_effects/prepare_materials.py MATERIALS data/known_effects
+perceptinit run recipes/known_effects/ladder_frozen.toml
+python benchmarks/studies/known_effects.py keep runs/ladder-frozen
+perceptinit compare recipes/known_effects/ladder_frozen.toml --out docs/results
+python benchmarks/studies/ladder_frozen.py
+```
+
+A [few lines](../recipes.md#weights-of-imagenet-and-of-a-run) make the file of weights."""
+
+
+def page(runs: Runs) -> str:
+    """Return the page."""
+    seeds = ", ".join(map(str, records.seeds_of(runs)))
+    first = contrast(runs, "people", BASELINE)
+    number = first.text(100, 1) if first else ""
+    box = [TITLE.split("?")[0] + "?", word(runs), number, CHANGE.replace("\n", " ")]
+    parts = [
+        f"# {TITLE}",
+        records.markdown(BOX, [box]),
+        QUESTION,
+        f"![Differences in accuracy from the arm imagenet, by arm.](../images/{NAME}.svg)",
+        f"**{answer(runs)}**",
+        "## Results",
+        f"Seeds {seeds}; mean ± standard error over seeds. Differences are in points, with intervals over seeds and images. "
+        f"Those of {', '.join(OTHERS)} against imagenet are simultaneous.",
+        records.markdown(HEAD, (row(runs, arm) for arm in ARMS)),
+        "\n".join(besides(runs)),
+        f"**Did stage 1 learn?** {gate_text(runs)}",
+        "## What this does not say",
+        LIMITS,
+        "## Rerun",
+        RERUN,
+        about(runs, NAME),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def contrast(runs: Runs, arm: str, reference: str, num_family: int = 1) -> Difference | None:
+    return records.difference(records.paired(runs, arm, reference), AS_TRAINED, num_family)
+
+
+def against_baseline(runs: Runs, arm: str) -> Difference | None:
+    """Return an arm minus imagenet; all but people are simultaneous."""
+    if arm == BASELINE:
+        return None
+    return contrast(runs, arm, BASELINE, 1 if arm == "people" else len(OTHERS))
+
+
+def gate(runs: Runs) -> Difference | None:
+    """Return 2AFC of people on unseen materials minus that of centered gray images, over seeds."""
+    values = np.array(records.values_of(runs, "people", TWO_AFC)) - trivial_scores(runs)[GRAY]
+    return records.mean_of(values) if len(values) > 1 else None
+
+
+def is_learned(runs: Runs) -> bool:
+    """Return whether the gate of the plan is open."""
+    lead = gate(runs)
+    return lead is not None and lead.low > 0
+
+
+def gate_text(runs: Runs) -> str:
+    """Return sentences on 2AFC of people and of trivial models."""
+    lead = gate(runs)
+    if lead is None:
+        return "Not known: fewer than two seeds."
+    values = trivial_scores(runs)
+    models = ", ".join(f"{name} {100 * value:.1f}" for name, value in values.items())
+    best = max(values, key=lambda name: values[name])
+    above = f"Yes: above {GRAY} images" if is_learned(runs) else f"No: not above {GRAY} images"
+    also = "" if best == GRAY else f" The best trivial model is {best}."
+    return (
+        f"{above}, {lead.text(100, 1)} points of 2AFC over seeds.{also} Trivial models on these judgments, in %: {models}."
+    )
+
+
+def word(runs: Runs) -> str:
+    """Return the answer in a word or two."""
+    if not is_learned(runs):
+        return "not answered"
+    outcome = records.answer(contrast(runs, "people", BASELINE), DELTA)
+    return {"better": "yes", "worse": "no, it costs accuracy", "equivalent": "no"}.get(outcome, outcome)
+
+
+def answer(runs: Runs) -> str:
+    """Return the answers to the two questions of the plan, in its order."""
+    first, second = (contrast(runs, "people", reference) for reference in (BASELINE, "pixels"))
+    if first is None or second is None:
+        return "Not answered: fewer than two seeds."
+    if not is_learned(runs):
+        return "Not answered: stage 1 did not learn, by the gate of the plan."
+    text = f"{first.text(100, 1)} points, {first.num_seeds} seeds"
+    outcome = records.answer(first, DELTA)
+    sentences = {
+        "better": f"Yes: stage 1 on people's judgments raises the accuracy of ImageNet weights ({text}).",
+        "worse": f"No: stage 1 on people's judgments lowers the accuracy of ImageNet weights ({text}).",
+        "equivalent": f"No: stage 1 on people's judgments changes the accuracy of ImageNet weights by less than 1 point ({text}).",
+        "undecided": f"Undecided: stage 1 on people's judgments changes the accuracy of ImageNet weights by {text}.",
+    }
+    if outcome == "undecided":
+        return f"{sentences[outcome]} People - pixels is not tested, because the first contrast is not decided."
+    also = {
+        "better": "People's answers do better than those of pixels",
+        "worse": "People's answers do worse than those of pixels",
+        "equivalent": "People's answers and those of pixels differ by less than 1 point",
+        "undecided": "Whether people's answers do better than those of pixels is undecided",
+    }[records.answer(second, DELTA)]
+    return f"{sentences[outcome]} {also}: people - pixels {second.text(100, 1)}."
+
+
+def row(runs: Runs, arm: str) -> list[str]:
+    """Return the cells of an arm."""
+    found = against_baseline(runs, arm)
+    spreads = [run.stage_1["spread_after"] for run in of_arm(runs, arm) if "spread_after" in run.stage_1]
+    return [
+        arm,
+        records.mean_text(records.values_of(runs, arm, AS_TRAINED), 100, 1),
+        found.text(100, 1) if found else "",
+        records.mean_text(records.values_of(runs, arm, TWO_AFC), 100, 1),
+        records.mean_text(spreads),
+    ]
+
+
+def besides(runs: Runs) -> Iterator[str]:
+    """Yield the other contrasts of people."""
+    if found := contrast(runs, "people", "pixels"):
+        yield f"* people - pixels: {found.text(100, 1)}, {records.answer(found, DELTA)} (the second of the plan's order)"
+    for reference in DESCRIBED:
+        if found := contrast(runs, "people", reference, len(DESCRIBED)):
+            yield (
+                f"* people - {reference}: {found.text(100, 1)}, {records.answer(found, DELTA)} "
+                f"(simultaneous over {len(DESCRIBED)}, described)"
+            )
+
+
+def write() -> None:
+    """Write the page and its image."""
+    runs = records.read_runs(KEPT / NAME)
+    rows = [(arm, found) for arm in ARMS if (found := against_baseline(runs, arm))]
+    image = records.dot_plot(rows, "accuracy minus imagenet, points", 100)
+    (DOCS / "images" / f"{NAME}.svg").write_text(image, encoding="utf-8")
+    (KEPT / f"{NAME}.md").write_text(page(runs), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
