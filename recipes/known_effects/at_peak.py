@@ -41,7 +41,9 @@ class AtPeak(ZeroShot):
         def __post_init__(self) -> None:
             ZeroShot.Config.__post_init__(self)
             if len(set(self.datasets)) != 2 and self.datasets != ("synthetic",):
-                raise ValueError(f"datasets = {list(self.datasets)}: expected a set that chooses and another one that is scored")
+                raise ValueError(
+                    f"datasets = {list(self.datasets)}: expected a set that chooses and another one that is scored"
+                )
 
     def evaluated_images(self) -> Iterator[tuple[str, Sequence[object]]]:
         """Yield the names of the scores and the evaluated images."""

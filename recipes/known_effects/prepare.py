@@ -43,7 +43,9 @@ def main(source: Path, out: Path) -> None:
 def first_of_classes(table):
     """Return the first PER_CLASS rows of each class."""
     classes = np.array(table["class"].to_pylist())
-    return table.take(np.concatenate([np.flatnonzero(classes == name)[:PER_CLASS] for name in np.unique(classes)]))
+    return table.take(
+        np.concatenate([np.flatnonzero(classes == name)[:PER_CLASS] for name in np.unique(classes)])
+    )
 
 
 def write(table, path: Path) -> None:

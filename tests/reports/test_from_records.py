@@ -157,9 +157,21 @@ def write_frozen(folder, leads, two_afc):
 @pytest.mark.parametrize(
     ("leads", "two_afc", "sentences"),
     [
-        ({"people": 0.1}, 0.75, ["Yes: stage 1 on people's", "People's answers do better than those of pixels"]),
-        ({"people": -0.1}, 0.75, ["No: stage 1 on people's judgments lowers", "do worse than those of pixels"]),
-        ({"people": -0.1, "pixels": -0.1}, 0.75, ["lowers", "pixels differ by less than 1 point: people - pixels"]),
+        (
+            {"people": 0.1},
+            0.75,
+            ["Yes: stage 1 on people's", "People's answers do better than those of pixels"],
+        ),
+        (
+            {"people": -0.1},
+            0.75,
+            ["No: stage 1 on people's judgments lowers", "do worse than those of pixels"],
+        ),
+        (
+            {"people": -0.1, "pixels": -0.1},
+            0.75,
+            ["lowers", "pixels differ by less than 1 point: people - pixels"],
+        ),
         ({"people": 0.1}, 0.70, ["Not answered: stage 1 did not learn"]),
     ],
 )
