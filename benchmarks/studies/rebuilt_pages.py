@@ -140,12 +140,13 @@ def ladder(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
 
 
 def ladder_frozen(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
-    name = "ladder-frozen"
+    name = "ladder-frozen-96" if title.startswith("96") else "ladder-frozen"
     for arm, *cells in rows:
         if head[0] == "question":
-            pair = (name, "people"), (name, "imagenet")
+            folder = "ladder-frozen-96" if "at 96 pixels" in arm else "ladder-frozen"
+            pair = (folder, "people"), (folder, "imagenet")
             words = {"better": "yes", "worse": "no, it costs accuracy", "equivalent": "no"}
-            answer = outcome(*pair, f"{FEW}-as-trained")
+            answer = outcome(*pair, f"{FEW}-as-trained").partition(" (")[0]
             yield [arm, words.get(answer, answer), lead(*pair, f"{FEW}-as-trained"), cells[-1]]
             continue
         num = 1 if arm == "people" else len(rows) - 2

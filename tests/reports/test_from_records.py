@@ -138,12 +138,12 @@ def test_the_page_of_the_ladder_has_a_row_for_each_arm(tmp_path):
     assert "pixels 32 x 32 66.0" in page
 
 
-def write_frozen(folder, leads, two_afc):
+def write_frozen(folder, leads, two_afc, noise=3):
     """Write seven runs of each arm of the ladder with frozen statistics, with accuracies of 0.5 plus a lead."""
     rng = np.random.default_rng(0)
     for arm in ladder_frozen.ARMS:
         for seed in range(7):
-            num = round(1000 * (0.5 + leads.get(arm, 0.0))) + int(rng.integers(-3, 4))
+            num = round(1000 * (0.5 + leads.get(arm, 0.0))) + int(rng.integers(-noise, noise + 1))
             correct = (np.arange(1000) < num).astype(float)
             path = folder / arm / f"seed{seed}"
             write_items(path, {ladder_frozen.AS_TRAINED: Items(correct, np.arange(1000)[:, None])})
@@ -160,12 +160,12 @@ def write_frozen(folder, leads, two_afc):
         (
             {"people": 0.1},
             0.75,
-            ["Yes: stage 1 on people's", "People's answers do better than those of pixels"],
+            ["Yes: at 64 pixels, stage 1 on people's", "People's answers do better than those of pixels"],
         ),
         (
             {"people": -0.1},
             0.75,
-            ["No: stage 1 on people's judgments lowers", "do worse than those of pixels"],
+            ["No: at 64 pixels, stage 1 on people's judgments lowers", "do worse than those of pixels"],
         ),
         (
             {"people": -0.1, "pixels": -0.1},
@@ -179,9 +179,16 @@ def test_the_answer_of_the_frozen_ladder_follows_its_gate_and_its_order(tmp_path
     runs = write_frozen(tmp_path, leads, two_afc)
     text = ladder_frozen.answer(runs)
     assert all(sentence in text for sentence in sentences)
-    page = ladder_frozen.page(runs)
+    page = ladder_frozen.page(runs, runs)
     assert all(f"\n| {arm} |" in page for arm in ladder_frozen.ARMS)
-    assert f"**{text}**" in page
+    assert f"**{text} {ladder_frozen.answer_larger(runs)}**" in page
+
+
+def test_people_minus_pixels_has_no_answer_if_the_first_contrast_is_undecided(tmp_path):
+    runs = write_frozen(tmp_path, {"people": 0.01, "pixels": -0.1}, 0.75, noise=40)
+    first, *_ = ladder_frozen.besides(runs)
+    assert first.endswith("not tested by the plan, because people - imagenet is undecided")
+    assert "People - pixels is not tested" in ladder_frozen.answer(runs)
 
 
 def write_top_1(folder, leads, num_seeds=8, num_images=200):
