@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,7 +119,7 @@ def mean_text(values: Sequence[float], factor: float = 1.0, digits: int = 3) -> 
     if not values:
         return ""
     scaled = factor * np.asarray(values)
-    text = f"{factor * (math.fsum(values) / len(values)):.{digits}f}"
+    text = f"{scaled.mean():.{digits}f}"
     return text if len(scaled) < 2 else f"{text} ± {scaled.std(ddof=1) / np.sqrt(len(scaled)):.{digits}f}"
 
 

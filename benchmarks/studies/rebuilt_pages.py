@@ -9,7 +9,6 @@ and the values of images are those of the score in question.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -44,10 +43,8 @@ def text_of(values: Sequence[float], factor: float = 1.0, digits: int = 3) -> st
     if not values:
         return ""
     error = np.std(values, ddof=1) / len(values) ** 0.5
-    middle = math.fsum(values) / len(
-        values
-    )  # exact, because means of shares can be halfway between two texts
-    return f"{factor * middle:.{digits}f} ± {factor * error:.{digits}f}"
+    middle = np.mean(factor * np.asarray(values))  # scaled first, as some means are halfway between two texts
+    return f"{middle:.{digits}f} ± {factor * error:.{digits}f}"
 
 
 def value(folder: str, score: str, arm: str, factor: float = 100, digits: int = 1) -> str:
