@@ -53,6 +53,7 @@ SCORES = (
 OF_ITEMS = (
     "cross-entropy/shares",
     "accuracy/few-labels",
+    "accuracy/few-labels-as-trained",
     "image_recall_10/titles",
     "top1/aside",
 )  # primary scores whose values by image are saved

@@ -43,7 +43,8 @@ def text_of(values: Sequence[float], factor: float = 1.0, digits: int = 3) -> st
     if not values:
         return ""
     error = np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{factor * np.mean(values):.{digits}f} ± {factor * error:.{digits}f}"
+    middle = np.mean(factor * np.asarray(values))  # scaled first, as some means are halfway between two texts
+    return f"{middle:.{digits}f} ± {factor * error:.{digits}f}"
 
 
 def value(folder: str, score: str, arm: str, factor: float = 100, digits: int = 1) -> str:
@@ -139,6 +140,23 @@ def ladder(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
         yield [arm, own[0], against, *own[1:], stage("ladder", "spread_after", arm)]
 
 
+def ladder_frozen(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    name = "ladder-frozen-96" if title.startswith("96") else "ladder-frozen"
+    for arm, *cells in rows:
+        if head[0] == "question":
+            folder = "ladder-frozen-96" if "at 96 pixels" in arm else "ladder-frozen"
+            pair = (folder, "people"), (folder, "imagenet")
+            words = {"better": "yes", "worse": "no, it costs accuracy", "equivalent": "no"}
+            answer = outcome(*pair, f"{FEW}-as-trained").partition(" (")[0]
+            yield [arm, words.get(answer, answer), lead(*pair, f"{FEW}-as-trained"), cells[-1]]
+            continue
+        num = 1 if arm == "people" else len(rows) - 2
+        pair = (name, arm), (name, "imagenet")
+        against = "" if arm == "imagenet" else lead(*pair, f"{FEW}-as-trained", num)
+        own = [value(name, score, arm) for score in (f"{FEW}-as-trained", "2afc/materials")]
+        yield [arm, own[0], against, own[1], stage(name, "spread_after", arm)]
+
+
 def fewer_pairs(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
     folder, simulated = "fewer-pairs-250", "simulated-pairs"
     for arm, *_ in rows:
@@ -221,12 +239,14 @@ PAGES = {
     "drawings": drawings,
     "fewer-pairs": fewer_pairs,
     "ladder": ladder,
+    "ladder-frozen": ladder_frozen,
     "simulated-share": simulated_share,
 }
 # a contrast in a list: page, the arms' folder, score, whether in points
 LISTED = {
     "beyond-labels": (LOSS, False),
     "ladder": (FEW, True),
+    "ladder-frozen": (f"{FEW}-as-trained", True),
 }
 
 

@@ -96,6 +96,8 @@ class FewLabels:
         """Labeled photographs of each class."""
         batch_size: PositiveInt = 100
         """Photographs per batch."""
+        only_as_trained: bool | None = None
+        """Whether to report only the score with the statistics of the model; None for both."""
 
     def __init__(self, config):
         self.config = config
@@ -118,13 +120,19 @@ class FewLabels:
 
     def evaluated_images(self) -> Iterator[tuple[str, Sequence[bytes]]]:
         """Yield the names of the scores and the evaluated photographs."""
-        for name in ("few-labels", "few-labels-as-trained"):
+        for name in self._names:
             yield name, self.data["test"]["image"]
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return ("few-labels-as-trained", "few-labels")[: 1 if self.config.only_as_trained else 2]
 
     @torch.no_grad()
     def evaluate(self, model, ctx) -> Iterator[Score]:
-        """Yield both accuracies."""
+        """Yield one or both accuracies."""
         yield self._score("few-labels-as-trained", model, ctx)
+        if self.config.only_as_trained:
+            return
         with statistics_of(self.data["train"]["image"], model, ctx, self.config.batch_size):
             yield self._score("few-labels", model, ctx)
 

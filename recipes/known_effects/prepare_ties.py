@@ -17,7 +17,7 @@ photographs and six tables with the columns of judgments `table`:
 
 Rows of held-out photographs are those of ties.csv in every table but people.csv. OUT also gets labels-N.parquet, balanced samples of
 250 and 1,000 training photographs with their class; votes-N.parquet, the same photographs once for each label that a
-person gave; and shares-val.parquet and shares-test.parquet, the held-out photographs with people's label shares.
+person gave; stage-one-images.parquet, the 7,000 photographs of the training triplets; and shares-val.parquet and shares-test.parquet, the held-out photographs with people's label shares.
 """
 
 # M photographs, C classes, N triplets
@@ -286,6 +286,7 @@ def write_photographs(
     rng = np.random.default_rng(SEED)
     names = class_names(rows)
     train = parts["train"]
+    save(out / "stage-one-images.parquet", rows.take(train.index).select(["image", "class"]))
     members = [train.index[train.classes == label] for label in range(len(names))]
     num_of_class = NUM_LABELS[-1] // len(names)
     order = np.stack([rng.permutation(of_class)[:num_of_class] for of_class in members])

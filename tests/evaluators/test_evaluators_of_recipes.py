@@ -13,6 +13,8 @@ from helpers.command_line import ROOT
 from PIL import Image
 
 from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.evaluators.metrics import share_score
+from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.testing import EvaluatorContract, tiny_pairs
 from perceptinit.types import RunContext
@@ -28,6 +30,7 @@ def load(name):
 people_shares = load("people_shares")
 few_labels = load("few_labels")
 channels_last = load("channels_last")
+at_peak = load("at_peak")
 
 
 def draw_png(rng):
@@ -65,6 +68,41 @@ class TestFewLabels(EvaluatorContract):
             name: write_photographs(tmp_path / f"{name}.parquet", 30, names) for name in ("train", "test")
         }
         return {**files, "per_class": 10, "num_test": 20}
+
+
+class TestFewLabelsAsTrained(TestFewLabels):
+    def options(self, tmp_path):
+        return {**super().options(tmp_path), "only_as_trained": True}
+
+    def test_one_score_is_reported(self, tmp_path):
+        evaluator = few_labels.FewLabels(few_labels.FewLabels.Config(**self.options(tmp_path)))
+        assert [name for name, _ in evaluator.evaluated_images()] == ["few-labels-as-trained"]
+
+
+def test_the_score_at_the_peak_is_of_the_evaluation_that_other_images_choose(tmp_path, monkeypatch):
+    # tuning is best at 2, and equally good at 3; aside is best at 4
+    shares = {0: (0.1, 0.1), 1: (0.3, 0.2), 2: (0.5, 0.4), 3: (0.5, 0.6), 4: (0.2, 0.9)}
+
+    def evaluate(self, model, ctx):
+        both = zip(("tuning", "aside"), shares[ctx.samples_seen], strict=True)
+        return [share_score(f"top1/{name}", np.arange(10) < 10 * share, 0.1, {}) for name, share in both]
+
+    monkeypatch.setattr(ZeroShot, "evaluate", evaluate)
+    found = {}
+    for seen in shares:  # a new evaluator each time, as in a run that is resumed after each evaluation
+        evaluator = at_peak.AtPeak(at_peak.AtPeak.Config(datasets=("tuning", "aside")))
+        *_, score = evaluator.evaluate(None, RunContext(folder=tmp_path, samples_seen=seen))
+        found[seen] = score.value
+        assert score.items.values.mean() == score.value
+    assert found == {0: 0.1, 1: 0.2, 2: 0.4, 3: 0.4, 4: 0.4}
+    assert (score.name, score.extra["chosen_at"]) == ("top1/at-peak", 2)
+
+
+def test_the_chosen_evaluation_of_an_earlier_run_in_the_folder_is_not_used(tmp_path):
+    at_peak.save(tmp_path, {"samples_seen": 2, "chooser": 0.9, "correct": [1]})
+    assert at_peak.load(tmp_path, 0) is None
+    assert at_peak.load(tmp_path, 1) is None
+    assert at_peak.load(tmp_path, 2)["chooser"] == 0.9
 
 
 def test_the_fitted_temperature_restores_the_shares():

@@ -8,6 +8,7 @@ import drawings
 import fewer_pairs
 import from_records
 import ladder
+import ladder_frozen
 import numpy as np
 import pytest
 import simulated_share
@@ -135,6 +136,59 @@ def test_the_page_of_the_ladder_has_a_row_for_each_arm(tmp_path):
     page = ladder.page(from_records.read_runs(tmp_path))
     assert all(f"\n| {arm} |" in page for arm in ladder.ARMS)
     assert "pixels 32 x 32 66.0" in page
+
+
+def write_frozen(folder, leads, two_afc, noise=3):
+    """Write seven runs of each arm of the ladder with frozen statistics, with accuracies of 0.5 plus a lead."""
+    rng = np.random.default_rng(0)
+    for arm in ladder_frozen.ARMS:
+        for seed in range(7):
+            num = round(1000 * (0.5 + leads.get(arm, 0.0))) + int(rng.integers(-noise, noise + 1))
+            correct = (np.arange(1000) < num).astype(float)
+            path = folder / arm / f"seed{seed}"
+            write_items(path, {ladder_frozen.AS_TRAINED: Items(correct, np.arange(1000)[:, None])})
+            judged = score(two_afc + 0.001 * seed, name=ladder_frozen.TWO_AFC)
+            judged["extra"] = {"baselines": {ladder_frozen.GRAY: {"value": 0.71, "stderr": 0.04}}}
+            own = score(float(correct.mean()), name=ladder_frozen.AS_TRAINED)
+            write_record(path / "record.json", record(arm, seed, [own, judged]))
+    return from_records.read_runs(folder)
+
+
+@pytest.mark.parametrize(
+    ("leads", "two_afc", "sentences"),
+    [
+        (
+            {"people": 0.1},
+            0.75,
+            ["Yes: at 64 pixels, stage 1 on people's", "People's answers do better than those of pixels"],
+        ),
+        (
+            {"people": -0.1},
+            0.75,
+            ["No: at 64 pixels, stage 1 on people's judgments lowers", "do worse than those of pixels"],
+        ),
+        (
+            {"people": -0.1, "pixels": -0.1},
+            0.75,
+            ["lowers", "pixels differ by less than 1 point: people - pixels"],
+        ),
+        ({"people": 0.1}, 0.70, ["Not answered: stage 1 did not learn"]),
+    ],
+)
+def test_the_answer_of_the_frozen_ladder_follows_its_gate_and_its_order(tmp_path, leads, two_afc, sentences):
+    runs = write_frozen(tmp_path, leads, two_afc)
+    text = ladder_frozen.answer(runs)
+    assert all(sentence in text for sentence in sentences)
+    page = ladder_frozen.page(runs, runs)
+    assert all(f"\n| {arm} |" in page for arm in ladder_frozen.ARMS)
+    assert f"**{text} {ladder_frozen.answer_larger(runs)}**" in page
+
+
+def test_people_minus_pixels_has_no_answer_if_the_first_contrast_is_undecided(tmp_path):
+    runs = write_frozen(tmp_path, {"people": 0.01, "pixels": -0.1}, 0.75, noise=40)
+    first, *_ = ladder_frozen.besides(runs)
+    assert first.endswith("not tested by the plan, because people - imagenet is undecided")
+    assert "People - pixels is not tested" in ladder_frozen.answer(runs)
 
 
 def write_top_1(folder, leads, num_seeds=8, num_images=200):
