@@ -120,5 +120,13 @@ def bucket(own_cache):
 
 
 @pytest.fixture
+def untraced(monkeypatch):
+    """Assume the memory of activations, because tracing a large tower takes seconds."""
+    from perceptinit.running import memory
+
+    monkeypatch.setattr(memory.Tracer, "_trace", lambda self, *_: memory.Traced(per_row=1e8, fixed=0))
+
+
+@pytest.fixture
 def recipes_folder():
     return ROOT / "recipes"

@@ -495,7 +495,7 @@ def test_the_card_of_a_trunk_states_that_the_projection_is_missing(runs, tmp_pat
     assert "Not measured: the recipe has no evaluator of judgments." in card
 
 
-def test_validate_reports_a_backbone_that_open_clip_cannot_represent(cli, tmp_path):
+def test_validate_reports_a_backbone_that_open_clip_cannot_represent(cli, untraced):
     done = cli("validate", "pi_clip_yfcc_published")
     assert "cannot be exported to open-clip: its text embedding averages over tokens" in done.stdout
     for name in ("pi_clip_yfcc", "own_judgments", "quickstart"):
