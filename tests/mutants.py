@@ -46,7 +46,11 @@ def mutants_of(path: Path) -> Iterator[tuple[str, int, str, str]]:
     tree = ast.parse(path.read_bytes())
     skipped = set()
     for node in ast.walk(tree):
-        parts = [*getattr(node, "decorator_list", ()), getattr(node, "annotation", None), getattr(node, "returns", None)]
+        parts = [
+            *getattr(node, "decorator_list", ()),
+            getattr(node, "annotation", None),
+            getattr(node, "returns", None),
+        ]
         skipped.update(id(inner) for part in parts if part for inner in ast.walk(part))
     for node in ast.walk(tree):
         if id(node) in skipped:
@@ -73,7 +77,10 @@ def changes(node: ast.AST, lines: list[bytes]) -> Iterator[tuple[str, int, int, 
     """Yield the changes of a node on one line: kind, line, first and last column, new text."""
     pairs = []
     if isinstance(node, ast.Compare):
-        pairs = [("comparison", *ends) for ends in zip([node.left, *node.comparators], node.comparators, strict=False)]
+        pairs = [
+            ("comparison", *ends)
+            for ends in zip([node.left, *node.comparators], node.comparators, strict=False)
+        ]
     elif isinstance(node, ast.BinOp):
         pairs = [("arithmetic", node.left, node.right)]
     elif isinstance(node, ast.BoolOp):
@@ -250,7 +257,19 @@ def run(path: str, first: int, limit: int) -> None:
             source.write_bytes(kept)
             os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         took = f"{time.monotonic() - begun:.0f}"
-        print(room, kind, name, place + 1, before, after, len(tests), took, failed or "survived", sep="\t", flush=True)
+        print(
+            room,
+            kind,
+            name,
+            place + 1,
+            before,
+            after,
+            len(tests),
+            took,
+            failed or "survived",
+            sep="\t",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
