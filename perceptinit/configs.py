@@ -81,6 +81,7 @@ def json_schema(cls: type) -> dict[str, Any]:
     return schema
 
 
+@cache
 def _strict_adapter(cls: type) -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
