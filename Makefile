@@ -17,7 +17,7 @@ quickstart: $(INSTALLED)
 	$(BIN)/perceptinit run quickstart --jobs 2
 
 test: $(INSTALLED)
-	$(PYTEST)
+	$(PYTEST) --durations=20
 
 # tests of several training processes, of waiting and of kills, which take minutes
 slow: $(INSTALLED)
