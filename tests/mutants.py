@@ -131,6 +131,11 @@ def draw() -> None:
     LIST.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows), "utf-8")
 
 
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of its children that ended."""
+    return sum(os.times()[:4])
+
+
 class Reach:
     """A pytest plug-in that records the tests that reach each line, and the seconds of each test."""
 
@@ -143,11 +148,11 @@ class Reach:
         self.coverage.start()
 
     def pytest_runtest_logstart(self, nodeid, location):
-        self.test, self.begun = nodeid, time.process_time()
+        self.test, self.begun = nodeid, cpu_seconds()
         self.coverage.switch_context(nodeid)
 
     def pytest_runtest_logfinish(self, nodeid, location):
-        self.seconds[nodeid] = time.process_time() - self.begun
+        self.seconds[nodeid] = cpu_seconds() - self.begun
 
     def pytest_fixture_setup(self, fixturedef, request):
         """Attribute what a shared fixture reaches to every test of the file."""
