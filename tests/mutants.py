@@ -103,12 +103,16 @@ def changes(node: ast.AST, lines: list[bytes]) -> Iterator[tuple[str, int, int, 
         yield "constant", *place, repr(node.value + 1)
     elif isinstance(node, ast.Return) and not (node.value is None or is_none(node.value)):
         yield "return", *place, "return None"
-    elif isinstance(node, ast.AugAssign | ast.Raise | ast.Continue | ast.Break):
+    elif can_be_dropped(node):
         yield "statement", *place, "pass"
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        yield "statement", *place, "pass"
-    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute | ast.Subscript):
-        yield "statement", *place, "pass"
+
+
+def can_be_dropped(node: ast.AST) -> bool:
+    """Return whether a statement can be dropped without an undefined name."""
+    if isinstance(node, ast.Assign):
+        return isinstance(node.targets[0], ast.Attribute | ast.Subscript)
+    is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    return is_call or isinstance(node, ast.AugAssign | ast.Raise | ast.Continue | ast.Break)
 
 
 def is_none(value: ast.expr) -> bool:
@@ -235,7 +239,7 @@ def run(path: str, first: int, limit: int) -> None:
     import open_clip, pyarrow.parquet, pytest, scipy.stats, timm, torch, torchvision  # noqa: E401, F401, I001
 
     sys.dont_write_bytecode = True  # of a mutant
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     found = json.loads(Path(path).read_text("utf-8"))
     turns: dict[str, int] = defaultdict(int)
     for row in LIST.read_text("utf-8").splitlines():
