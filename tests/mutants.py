@@ -238,7 +238,6 @@ def run(path: str, first: int, limit: int) -> None:
     """Print a line for each mutant: its room, kind and place, the number of tests, and the test that killed it."""
     import open_clip, pyarrow.parquet, pytest, scipy.stats, timm, torch, torchvision  # noqa: E401, F401, I001
 
-    sys.dont_write_bytecode = True  # of a mutant
     sys.path.insert(0, str(Path.cwd()))
     found = json.loads(Path(path).read_text("utf-8"))
     turns: dict[str, int] = defaultdict(int)
