@@ -161,7 +161,7 @@ class Reach:
     def pytest_fixture_setup(self, fixturedef, request):
         """Attribute what a shared fixture reaches to every test of the file."""
         shared = fixturedef.scope != "function"
-        self.coverage.switch_context(self.test.partition("::")[0] if shared else self.test)
+        self.coverage.switch_context(file_of(self.test) if shared else self.test)
 
     def pytest_fixture_post_finalizer(self, fixturedef, request):
         self.coverage.switch_context(self.test)
@@ -179,6 +179,10 @@ class Reach:
         Path(path).write_text(json.dumps({"lines": lines, "seconds": self.seconds}), "utf-8")
 
 
+def file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
 class Chosen:
     """A pytest plug-in that runs the given tests, quickest first, and keeps the name of the first that fails."""
 
@@ -187,7 +191,8 @@ class Chosen:
         self.failed = ""
 
     def pytest_collection_modifyitems(self, config, items):
-        items[:] = sorted((i for i in items if i.nodeid in self.order), key=lambda i: self.order[i.nodeid])
+        places = {item: self.order.get(item.nodeid, self.order.get(file_of(item.nodeid))) for item in items}
+        items[:] = sorted((i for i in items if places[i] is not None), key=lambda item: places[item])
 
     def pytest_runtest_logreport(self, report):
         if report.failed and not self.failed:
@@ -204,7 +209,7 @@ def reaching(found: dict, name: str, line: int) -> list[str]:
     direct = of_file.get(str(line), [])
     contexts = set(direct or [test for tests in of_file.values() for test in tests])
     seconds = found["seconds"]
-    tests = {test for test in seconds if test in contexts or test.partition("::")[0] in contexts}
+    tests = {test for test in seconds if test in contexts or file_of(test) in contexts}
     return sorted(tests, key=lambda test: seconds[test])
 
 
@@ -220,7 +225,7 @@ def outcome(tests: list[str], limit: int) -> str:
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         chosen = Chosen({test: i for i, test in enumerate(tests)})
-        files = sorted({test.partition("::")[0] for test in tests})
+        files = sorted({file_of(test) for test in tests})
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "", *files], plugins=[chosen])
         os.write(writing, (chosen.failed or (f"ended with {code}" if code else "")).encode())
         os._exit(0)
