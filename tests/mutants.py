@@ -286,7 +286,9 @@ def run(path: str, first: int, limit: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("action", choices=["draw", "reach", "run"])
     parser.add_argument("file", nargs="?")
     parser.add_argument("--first", type=int, default=NUM_OF_A_ROOM)
