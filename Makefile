@@ -17,7 +17,7 @@ quickstart: $(INSTALLED)
 	$(BIN)/perceptinit run quickstart --jobs 2
 
 test: $(INSTALLED)
-	$(PYTEST)
+	$(PYTEST) --durations=20
 
 # tests of several training processes, of waiting and of kills, which take minutes
 slow: $(INSTALLED)
@@ -103,7 +103,7 @@ plugins: $(INSTALLED)
 	printf '%s\n' $(PACKAGES) | OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= xargs -P 3 -I {} \
 	  sh -c 'cd {} && $(abspath $(BIN))/python -m pytest -q tests || { echo "{} failed"; exit 1; }'
 	$(PYTEST) -v tests/test_paper_components.py::test_a_plug_in_works_on_a_gpu tests/plugins
-	$(PYTEST) -m slow tests/benchmarks -k collect
+	$(PYTEST) -v -m slow tests/test_paper_components.py tests/benchmarks -k 'collect or plug_in_works'
 
 # install every package in plugins/ into the environment of the core, with the libraries of all trackers
 companions: $(INSTALLED)

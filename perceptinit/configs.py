@@ -82,13 +82,13 @@ def json_schema(cls: type) -> dict[str, Any]:
 
 
 def _strict_adapter(cls: type) -> Any:
-    from pydantic import ConfigDict, TypeAdapter
+    from pydantic import ConfigDict
 
     if not dataclasses.is_dataclass(cls):
         raise TypeError(f"{cls.__qualname__} must be a dataclass")
     if "__pydantic_config__" not in cls.__dict__:
         cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # type: ignore[attr-defined]
-    return TypeAdapter(cls)
+    return _adapter(cls)
 
 
 def find_misfit(value: object, kind: Any, where: str = "") -> str:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers.command_line import ROOT, environment, refuse_unforeseen, run_command
+from helpers.command_line import ROOT, environment, keep_pure_results, refuse_unforeseen, run_command
 
 
 def begin_forked_process():
@@ -27,6 +27,8 @@ def begin_forked_process():
 
 
 os.register_at_fork(after_in_child=begin_forked_process)
+keep_pure_results()
+os.fsync = os.fstat  # no test cuts the power, and a disk takes most of the time of small files
 gc.disable()  # imports and collection create a million permanent objects: see `pytest_collection_finish`
 
 
@@ -117,6 +119,14 @@ def bucket(own_cache):
 
     with ObjectStore() as made:
         yield made
+
+
+@pytest.fixture
+def untraced(monkeypatch):
+    """Assume the memory of activations, because tracing a large tower takes seconds."""
+    from perceptinit.running import memory
+
+    monkeypatch.setattr(memory.Tracer, "_trace", lambda self, *_: memory.Traced(per_row=1e8, fixed=0))
 
 
 @pytest.fixture

@@ -182,7 +182,16 @@ def test_pretraining_on_labels_never_waits_for_the_gpu(options):
         train(pretrainer, model.to("cuda"), gpu)
 
 
-@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+QUICK = ("perceptinit-siglip", "perceptinit-orthogonal")  # a pretrainer and an initializer
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(folder, id=folder.name, marks=() if folder.name in QUICK else pytest.mark.slow)
+        for folder in PLUGINS
+    ],
+)
 def test_a_plug_in_works_on_a_gpu(folder, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(folder)
     with skipped_unless_installed(folder.name):

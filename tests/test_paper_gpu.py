@@ -159,8 +159,15 @@ def test_no_step_waits_under_ddp_and_fsdp(path):
         assert gpu.steady_waits() == []
 
 
-@on_each_path
-@pytest.mark.parametrize(("what", "why"), PLANTED.values(), ids=PLANTED)
+def each_wait_and_each_path():
+    """Yield all pairs; slow unless the wait is the first or the path has one process."""
+    for wait in PLANTED:
+        for path in PATHS:
+            marks = () if wait == "item" or path == "one process" else pytest.mark.slow
+            yield pytest.param(PATHS[path], *PLANTED[wait], id=f"{wait}-{path}", marks=marks)
+
+
+@pytest.mark.parametrize(("path", "what", "why"), each_wait_and_each_path())
 def test_a_planted_wait_is_detected(path, what, why, monkeypatch):
     plant(monkeypatch, what)
     with paper_gpu() as gpu:

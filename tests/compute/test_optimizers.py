@@ -1,6 +1,7 @@
 """The optimizer of a stage: parameter groups, names, resume, and errors before a run starts."""
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -25,27 +26,28 @@ def clip(optimizer, **keys):
     return Clip(config, SyntheticPairs(SyntheticPairs.Config(num_pairs=64)))
 
 
-def train(optimizer, stop=None):
-    """Return the model at the end, or with `stop` the model and the state after that step."""
+@cache
+def train(optimizer):
+    """Return the model at the end, and the model and the state after step 3."""
     model, pretrainer = tiny_model(), clip(optimizer)
     for result in pretrainer.steps(model, RunContext(num_workers=0)):
-        if result.step == stop:
-            return model, copy.deepcopy(pretrainer.state_dict())
-    return model
+        if result.step == 3:
+            halfway = copy.deepcopy(model), copy.deepcopy(pretrainer.state_dict())
+    return model, *halfway
 
 
 @pytest.mark.parametrize("name", ["nadamuon", "muon", "lion", "adopt", "sgd", "test_optimizers:Sophia"])
 def test_training_with_an_optimizer_resumes_exactly(name):
-    model, state = train(name, stop=3)
+    whole, model, state = train(name)
     again = clip(name)
     again.load_state_dict(state)
     list(again.steps(model, RunContext(num_workers=0)))
-    assert same(model, train(name))
-    assert not same(model, train(None))
+    assert same(model, whole)
+    assert not same(model, train(None)[0])
 
 
 def test_adamw_is_the_default_optimizer():
-    assert same(train("adamw"), train(None))
+    assert same(train("adamw")[0], train(None)[0])
 
 
 def test_muon_updates_matrices_only_and_does_not_decay_gains():

@@ -21,7 +21,7 @@ from perceptinit import exporting
 from perceptinit.errors import CheckpointError, UsageError
 from perceptinit.exporting.source import TrainedRun, open_run
 from perceptinit.exporting.timm_folder import with_classifier
-from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.results.record import read_record, write_record
 from perceptinit.running.runner import run_recipe
 
@@ -490,11 +490,23 @@ def test_the_card_of_a_trunk_states_that_the_projection_is_missing(runs, tmp_pat
     assert "Not measured: the recipe has no evaluator of judgments." in card
 
 
+REFUSAL = "cannot be exported to open-clip: its text embedding averages over tokens"
+
+
 def test_validate_reports_a_backbone_that_open_clip_cannot_represent(cli, tmp_path):
-    done = cli("validate", "pi_clip_yfcc_published")
-    assert "cannot be exported to open-clip: its text embedding averages over tokens" in done.stdout
-    for name in ("pi_clip_yfcc", "own_judgments", "quickstart"):
-        assert "cannot be exported" not in cli("validate", name).stdout
+    can_be_exported = BACKBONES["open-clip"]
+    averaged = can_be_exported.replace(
+        "text_args = {", 'text_args = { no_causal_mask = true, pool_type = "none",'
+    )
+    for backbone, is_refused in ((averaged, True), (can_be_exported, False)):
+        (tmp_path / "lab.toml").write_text(RECIPE.format(backbone=backbone))
+        assert (REFUSAL in cli("validate", "lab.toml").stdout) == is_refused
+
+
+def test_bundled_recipes_can_be_exported_except_the_one_with_published_defects():
+    refusals = {name: exporting.find_refusal(load_recipe(name)) for name in ("pi_clip_yfcc", "quickstart")}
+    assert refusals == {"pi_clip_yfcc": "", "quickstart": ""}
+    assert "averages over tokens" in exporting.find_refusal(load_recipe("pi_clip_yfcc_published"))
 
 
 # ---- training an exported model in other libraries -------------------------------------------------

@@ -5,6 +5,7 @@ import io
 import tarfile
 import threading
 import zipfile
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -477,7 +478,7 @@ def test_nights_is_downloaded_as_a_table_and_200_archives():
     assert files[1].into == "ref"
 
 
-def test_data_download_prints_the_license_and_the_next_command(server, tmp_path, cli_process):
+def test_data_download_prints_the_license_and_the_next_command(server, tmp_path, cli, monkeypatch):
     plugin = tmp_path / "lab_sets.py"
     plugin.write_text(
         "from perceptinit import Component, hookimpl\n"
@@ -496,16 +497,15 @@ def test_data_download_prints_the_license_and_the_next_command(server, tmp_path,
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-sets\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[perceptinit]\nlab = lab_sets\n")
-    from helpers.command_line import ROOT
-
-    env = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PERCEPTINIT_PLUGINS": "lab"}
-    done = cli_process("data", "download", "lab/set", "--yes", "--out", "here", **env)
+    monkeypatch.syspath_prepend(tmp_path)
+    download = partial(cli, "data", "download", "lab/set", "--yes", PERCEPTINIT_PLUGINS="lab")
+    done = download("--out", "here")
     assert done.returncode == 0, done.stderr
     assert "CC0" in done.stdout
     assert "lab/set: downloaded to here" in done.stdout
     assert (tmp_path / "here/file.bin").read_bytes() == CONTENT
     server.files["/good.bin"] = b"other"
-    done = cli_process("data", "download", "lab/set", "--yes", "--out", "there", **env)
+    done = download("--out", "there")
     assert done.returncode == 1
     assert "not the published file" in done.stderr
     assert not (tmp_path / "there/file.bin").exists()

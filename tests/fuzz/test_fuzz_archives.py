@@ -73,7 +73,7 @@ def _tarred(draw, members, is_odd):
     return file.getvalue()
 
 
-@fuzz(60)
+@fuzz(30)
 @given(archives())
 def test_an_archive_is_unpacked_completely_or_not_at_all(place, drawn):
     data, members = drawn

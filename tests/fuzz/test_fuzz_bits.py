@@ -162,7 +162,7 @@ def test_a_flipped_bit_never_changes_the_weights_without_an_error(tmp_path, monk
         where = tmp_path / "shards" if place == "local" else bucket.url + "/set"
         experiment = Experiment(tmp_path, f"{where}/{SHARDS}", monkeypatch)
         refused = 0
-        for number in range((harness.EXAMPLES or 16) // 2):
+        for number in range((harness.EXAMPLES or 8) // 2):
             title = list(SORTS)[number % len(SORTS)]
             state, files = experiment.files(SORTS[title])
             assert files, title

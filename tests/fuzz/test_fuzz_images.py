@@ -63,7 +63,7 @@ DOORS = {
 }
 
 
-@fuzz(60)
+@fuzz(30)
 @given(images(), st.sampled_from(sorted(DOORS)))
 def test_an_image_is_decoded_correctly_or_refused_in_one_sentence(place, drawn, door):
     data, pixels = drawn

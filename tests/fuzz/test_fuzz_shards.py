@@ -90,7 +90,7 @@ def read_shard(path, options):
     return complaints or [pairs.pair(i) for i in range(pairs.num_pairs)]
 
 
-@fuzz(60)
+@fuzz(30)
 @given(shards(), st.sampled_from(({}, {}, {"text_member": "json", "text_key": "caption"})))
 def test_a_shard_is_read_correctly_or_refused_in_one_sentence(place, drawn, options):
     data, members = drawn

@@ -197,20 +197,20 @@ def check(sort, use, data, path, rows=None):
                 assert re.fullmatch(r" *[+-]?[0-9.]+(e[0-9]+)? *", cell), (name, cell)
 
 
-@fuzz(40)
+@fuzz(20)
 @given(csv_tables())
 def test_a_csv_table_is_read_correctly_or_refused_in_one_sentence(place, drawn):
     use, data, cells = drawn
     check("csv", use, data, place / "table.csv", cells)
 
 
-@fuzz(40)
+@fuzz(20)
 @given(parquet_tables())
 def test_a_parquet_table_is_read_correctly_or_refused_in_one_sentence(place, drawn):
     check("parquet", *drawn, place / "table.parquet")
 
 
-@fuzz(40)
+@fuzz(20)
 @given(json_tables(), st.sampled_from((".json", ".jsonl")))
 def test_a_json_table_is_read_correctly_or_refused_in_one_sentence(place, drawn, suffix):
     check("json", *drawn, place / f"table{suffix}")

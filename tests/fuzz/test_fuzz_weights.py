@@ -50,7 +50,7 @@ def weights_files(draw):
     return draw(damaged(data))
 
 
-@fuzz(60)
+@fuzz(30)
 @given(weights_files(), st.sampled_from((load_weights, load_state)))
 def test_a_weights_file_is_read_or_refused_in_one_sentence(place, data, door):
     path = place / "weights.safetensors"

@@ -1,6 +1,7 @@
 """The command line in this process, isolated like a new process."""
 
 import functools
+import importlib.metadata
 import io
 import os
 import random
@@ -12,11 +13,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
+import typer
 
 ROOT = Path(__file__).parents[2]
+# caches of these modules hold functions of their arguments alone
+PURE = ("perceptinit.analysis.", "perceptinit.world.", "perceptinit.configs", "perceptinit.judgments.scoring",
+        "perceptinit.backbones.clip_tokenizer", "perceptinit.recipe.plan", "perceptinit.images.encoded")  # fmt: skip
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -117,9 +123,24 @@ def kept_torch() -> Iterator[None]:
         setting(value)
 
 
+def keep_pure_results() -> None:
+    """Keep the entry points of unchanged folders, and the parameters of commands, which take half of a short command."""
+    typer.main.get_params_from_function = functools.cache(typer.main.get_params_from_function)
+    read, kept = importlib.metadata.entry_points, {}
+
+    def entry_points(**wanted: str) -> Any:
+        folders = [Path(name) for name in sys.path]
+        key = (*wanted.items(), *((each, each.stat().st_mtime_ns) for each in folders if each.exists()))
+        if key not in kept:
+            kept[key] = read(**wanted)
+        return kept[key]
+
+    importlib.metadata.entry_points = entry_points
+
+
 def clear_caches() -> None:
-    """Clear the caches of functions of the package, like a new process."""
+    """Clear the caches of functions of the package that read files or settings, like a new process."""
     modules = [m for name, m in sys.modules.items() if name.startswith("perceptinit.")]
     for function in [value for module in modules for value in vars(module).values()]:
-        if isinstance(function, functools._lru_cache_wrapper):
+        if isinstance(function, functools._lru_cache_wrapper) and not function.__module__.startswith(PURE):
             function.cache_clear()

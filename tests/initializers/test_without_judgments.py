@@ -186,7 +186,7 @@ def test_masked_symbols_are_predictable_in_brackets_but_not_after_shuffling():
                     text_layers=1, model_args={"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3},
                 )
             ).build()  # fmt: skip
-        initializer = procedural(steps=120, batch_size=64, lr=3e-3, symbol_std=0.3, shuffled=shuffled)
+        initializer = procedural(steps=60, batch_size=64, lr=3e-3, symbol_std=0.3, shuffled=shuffled)
         report = initializer.initialize(model.image, RunContext(num_workers=0))
         accuracy[shuffled] = report.metrics["masked_accuracy"]
     assert accuracy[False] > accuracy[True] + 0.15

@@ -209,9 +209,9 @@ def make_index(folder, counts):
 def test_two_concurrent_processes_create_one_index(tmp_path, cache):
     for number in range(6):
         write_shard(tmp_path / f"{number}.tar", *(f"{sample} jpg txt" for sample in range(50)))
-    spawn = multiprocessing.get_context("spawn")
-    counts = spawn.Queue()
-    processes = [spawn.Process(target=make_index, args=(tmp_path, counts)) for _ in range(2)]
+    fork = multiprocessing.get_context("fork")
+    counts = fork.Queue()
+    processes = [fork.Process(target=make_index, args=(tmp_path, counts)) for _ in range(2)]
     for process in processes:
         process.start()
     results = [counts.get(timeout=120) for _ in processes]

@@ -130,8 +130,15 @@ def test_the_fingerprint_of_a_batch_depends_on_crops_and_flips():
     assert ours.data_sha256 != theirs.data_sha256
 
 
-@pytest.mark.parametrize("num_done", [1, 3, 4])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("num_done", "precision"),
+    [
+        (1, "fp32"),
+        (4, "fp32"),
+        (3, "bf16"),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((3, "fp32"), (1, "bf16"), (4, "bf16"))),
+    ],
+)
 def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, num_done, precision):
     config = replace(CONFIG, precision=precision, clip_norm=1.0)
     dropout = {"proj_drop_rate": 0.2, "pos_drop_rate": 0.2}

@@ -14,7 +14,6 @@ from perceptinit.results.record import new_record
 from perceptinit.results.runs import LoadedRun, RunSet
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
-NAMES = [path.name for path in RECIPES]
 # these two have every kind of arm; tests/docs runs the others
 SMOKE = ("quickstart.toml", "controls_materials.toml")
 
@@ -26,12 +25,12 @@ def no_data(monkeypatch):
             monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_a_bundled_recipe_validates_without_data(cli, path):
-    done = cli("validate", path)
-    assert done.returncode == ("Before it can run:" in done.stdout), done.stderr
-    assert re.search(r"\d arms? x \d", done.stdout)
-    assert "Ready to run." in done.stdout or done.returncode == 1
+def test_bundled_recipes_validate_without_data(cli, untraced):
+    for path in RECIPES:
+        done = cli("validate", path)
+        assert done.returncode == ("Before it can run:" in done.stdout), f"{path.name}: {done.stderr}"
+        assert re.search(r"\d arms? x \d", done.stdout), path.name
+        assert "Ready to run." in done.stdout or done.returncode == 1, path.name
 
 
 @pytest.mark.parametrize("name", SMOKE)
@@ -119,16 +118,20 @@ FINGERPRINTS = {
 }
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_every_arm_keeps_its_fingerprint(path):
-    recipe = load_recipe(path)
-    found = {arm.name: recipe.fingerprint(arm) for arm in recipe.arms}
-    assert found == FINGERPRINTS[path.stem]
+@pytest.fixture(scope="module")
+def recipes():
+    return {path.stem: load_recipe(path) for path in RECIPES}
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_no_arm_repeats_a_shared_stage(path):
-    assert load_recipe(path).warnings == ()
+def test_every_arm_keeps_its_fingerprint(recipes):
+    found = {
+        name: {arm.name: recipe.fingerprint(arm) for arm in recipe.arms} for name, recipe in recipes.items()
+    }
+    assert found == FINGERPRINTS
+
+
+def test_no_arm_repeats_a_shared_stage(recipes):
+    assert {name: recipe.warnings for name, recipe in recipes.items() if recipe.warnings} == {}
 
 
 def test_set_for_stage_one_applies_to_pi_and_its_control(recipes_folder):
@@ -159,13 +162,12 @@ def test_records_state_which_judgments_are_by_people(recipes_folder):
     assert not runs.about("pixels")["by_people"]
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_only_pi_and_its_shuffled_control_test_the_structure_of_the_votes(path):
-    recipe = load_recipe(path)
-    of_the_answers = SIMULATED if path.stem == "quickstart" else STRUCTURE
-    found = [title for title, question in questions(recipe).items() if question == of_the_answers]
-    has_twins = {"pi", "shuffled"} <= {arm.name for arm in recipe.arms}
-    assert found == (["pi - shuffled"] if has_twins else [])
+def test_only_pi_and_its_shuffled_control_test_the_structure_of_the_votes(recipes):
+    for name, recipe in recipes.items():
+        of_the_answers = SIMULATED if name == "quickstart" else STRUCTURE
+        found = [title for title, question in questions(recipe).items() if question == of_the_answers]
+        has_twins = {"pi", "shuffled"} <= {arm.name for arm in recipe.arms}
+        assert found == (["pi - shuffled"] if has_twins else []), name
 
 
 def test_other_contrasts_state_the_settings_that_differ(recipes_folder):
@@ -182,6 +184,6 @@ def test_other_contrasts_state_the_settings_that_differ(recipes_folder):
     }
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_a_bundled_recipe_is_in_the_table_of_recipes(path):
-    assert path.name in (path.parent / "README.md").read_text()
+def test_every_bundled_recipe_is_in_the_table_of_recipes(recipes_folder):
+    table = (recipes_folder / "README.md").read_text()
+    assert [path.name for path in RECIPES if path.name not in table] == []

@@ -239,7 +239,7 @@ def read_obstacles(done):
     return done.stdout.split("Before it can run:\n")[1].split("\n\n")[0].splitlines()
 
 
-def test_validate_summarizes_missing_data_in_one_line(cli):
+def test_validate_summarizes_missing_data_in_one_line(cli, untraced):
     sets = ["mnist", "cifar10", "stl10"]
     done = cli("validate", "r.toml", "--set", f"eval.0.datasets={sets}")
     (line,) = read_obstacles(done)

@@ -14,7 +14,7 @@ from perceptinit.errors import count
 from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import EvalSlot
-from perceptinit.running import resources
+from perceptinit.running import memory, resources
 from perceptinit.running.readiness import find_obstacles, find_warnings
 from perceptinit.running.resources import resource_rows, resource_table
 from perceptinit.testing import tiny_model
@@ -130,7 +130,23 @@ def test_validate_states_steps_images_and_time_of_a_stage_on_this_cpu():
     assert re.fullmatch(r"\d+ (s|min)", stage[3])
 
 
-def test_validate_prints_the_resources_of_each_stage(cli):
+# activations of ViT-B/32 in bf16, whose tracing takes 13 CPU seconds
+IMAGE = memory.Traced(per_row=18_145_056, fixed=175_540_224)
+TEXT = memory.Traced(per_row=17_628_480, fixed=77_737_948)
+
+
+@pytest.mark.slow
+def test_the_activations_of_a_published_tower_are_those_of_the_next_test():
+    tracer = memory.Tracer(load_recipe("pi_clip_yfcc"), "bf16")
+    for found, expected in ((tracer.image(), IMAGE), (tracer.text(), TEXT)):
+        assert found.per_row == pytest.approx(expected.per_row, rel=0.01)
+        assert found.fixed == pytest.approx(expected.fixed, rel=0.1)
+
+
+def test_validate_prints_the_resources_of_each_stage(cli, monkeypatch):
+    monkeypatch.setattr(memory.Tracer, "image", lambda _: IMAGE)
+    monkeypatch.setattr(memory.Tracer, "text", lambda _: TEXT)
+
     def rows(*settings):
         done = cli("validate", "pi_clip_yfcc", *settings)
         assert done.returncode == 1, done.stderr

@@ -72,14 +72,14 @@ def test_there_are_at_least_forty_names(made):
     assert set(names_of(made[0])) == set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_latex_displays_a_name(name):
-    escaped = to_latex(name)
-    assert from_latex(escaped) == name
-    commands = re.findall(r"\\([A-Za-z]+|.)", escaped)
-    assert set(commands) <= {"textbackslash", "textasciicircum", "textasciitilde", *"&%$#_{}"}
-    assert not re.search(r"(?<!\\)[%$#_&^~]", escaped)
-    assert not escaped.startswith(("[", "*"))
+def test_latex_displays_names():
+    for name in NAMES:
+        escaped = to_latex(name)
+        assert from_latex(escaped) == name
+        commands = re.findall(r"\\([A-Za-z]+|.)", escaped)
+        assert set(commands) <= {"textbackslash", "textasciicircum", "textasciitilde", *"&%$#_{}"}
+        assert not re.search(r"(?<!\\)[%$#_&^~]", escaped)
+        assert not escaped.startswith(("[", "*"))
 
 
 def test_a_latex_table_contains_only_its_own_commands_and_columns(made):
@@ -118,16 +118,15 @@ def render_markdown(text):
     return Tags(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_markdown_displays_a_name_in_a_paragraph_an_item_and_a_cell(name):
-    escaped = to_markdown(name)
-    for text in (escaped, f"* {escaped}", f"# {escaped}", f"| a |\n|---|\n| {escaped} |"):
-        found = render_markdown(text)
-        assert {tag for tag, *_ in found.tags} <= {
-            *["p", "ul", "li", "h1", "table", "thead", "tbody", "tr", "th", "td"]
-        }
-        assert name in "".join(found.texts)
-    assert not re.search(r"(?<!\\)://|www\.", escaped)
+def test_markdown_displays_names_in_a_paragraph_an_item_and_a_cell():
+    own = {"p", "ul", "li", "h1", "table", "thead", "tbody", "tr", "th", "td"}
+    for name in NAMES:
+        escaped = to_markdown(name)
+        for text in (escaped, f"* {escaped}", f"# {escaped}", f"| a |\n|---|\n| {escaped} |"):
+            found = render_markdown(text)
+            assert {tag for tag, *_ in found.tags} <= own, name
+            assert name in "".join(found.texts)
+        assert not re.search(r"(?<!\\)://|www\.", escaped), name
 
 
 def test_a_markdown_table_has_the_structure_of_one_with_plain_names(made):

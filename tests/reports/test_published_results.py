@@ -11,8 +11,16 @@ from perceptinit.recipe.reading import load_recipe
 from perceptinit.results.record import write_record
 from perceptinit.results.runs import load_runs
 
+PAGES = sorted(
+    (page for page in known_effects.pages() if known_effects.MARK.search(page.read_text("utf-8"))),
+    key=lambda page: page.stat().st_size,
+)
 
-@pytest.mark.parametrize("page", known_effects.pages(), ids=lambda page: page.stem)
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.stem, marks=() if page in PAGES[:4] else pytest.mark.slow) for page in PAGES],
+)
 def test_a_page_contains_the_generated_tables(page):
     text = page.read_text(encoding="utf-8")
     assert text == known_effects.renewed(text)

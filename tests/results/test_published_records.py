@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from perceptinit.analysis import questions
 from perceptinit.analysis.questions import Question, planned_questions
 from perceptinit.results.items import read_items
@@ -21,12 +19,12 @@ def has_texts(plan):
     return any(contrast["question"] not in KEYS for contrast in plan["contrasts"])
 
 
-@pytest.mark.parametrize("path", PLANS, ids=lambda path: "/".join(path.parts[-2:]))
-def test_the_questions_of_a_committed_plan_are_known(path):
-    plan = read_plan(path.parent, path.name)
-    asked = planned_questions(plan)
-    assert len(asked) == len(plan["contrasts"])
-    assert {question.key for question in asked.values()} <= KEYS
+def test_the_questions_of_committed_plans_are_known():
+    for path in PLANS:
+        plan = read_plan(path.parent, path.name)
+        asked = planned_questions(plan)
+        assert len(asked) == len(plan["contrasts"]), path
+        assert {question.key for question in asked.values()} <= KEYS, path
 
 
 def test_some_committed_plans_have_texts_in_place_of_keys():
@@ -34,14 +32,10 @@ def test_some_committed_plans_have_texts_in_place_of_keys():
     assert sum(has_texts(read_plan(path.parent, path.name)) for path in PLANS) > 0
 
 
-@pytest.mark.parametrize(
-    "folder", sorted({path.parents[2] for path in RECORDS}), ids=lambda folder: folder.name
-)
-def test_the_records_and_items_of_a_published_experiment_are_read(folder):
-    records = [path for path in RECORDS if folder in path.parents]
-    for path in records:
+def test_published_records_and_items_are_read():
+    for path in RECORDS:
         record = read_record(path)
-        assert record["status"] == "finished"
-        assert isinstance(record["arm"]["by_people"], bool)
+        assert record["status"] == "finished", path
+        assert isinstance(record["arm"]["by_people"], bool), path
         names = {score["name"] for score in record["scores"]}
-        assert read_items(path.parent).keys() <= names
+        assert read_items(path.parent).keys() <= names, path

@@ -81,7 +81,17 @@ def test_the_collected_cards_and_sentences_are_on_the_page(tmp_path):
     assert [s for s in others if s not in shown] == []
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            kind,
+            id=kind.name.replace(" ", "-"),
+            marks=pytest.mark.slow if kind.name == "ten arms, one effect" else (),
+        )
+        for kind in KINDS
+    ],
+)
 def test_every_sentence_of_a_kind_matches_a_rule(kind):
     counts = Cells().find(kind.name, 1, false_sentences.count, kind)
     assert counts["sentences"] >= 2

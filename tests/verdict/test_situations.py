@@ -9,7 +9,6 @@ import pytest
 from helpers.command_line import run_command
 from helpers.views import find_unsupported, list_texts
 from situations.catalogue import SITUATIONS
-from situations.controls import CONTROLS
 from situations.made import write_runs
 from situations.tables import TABLES
 
@@ -20,24 +19,19 @@ VIEWS = {
     "markdown": ("--all", "--format", "markdown"),
     "json": ("--format", "json"),
 }
-# of these, one that refutes, one that hides and one that fulfils each condition is tested with every change
-QUICK = {
-    "early stopping ends pixels earlier",
-    "early stopping, unknown steps",
-    "early stopping and fewer planned epochs",
-    "shuffled votes lower 2AFC",
-    "shuffled votes rise as far in half of the seeds",
-    "the rise of shuffled votes is known in one seed",
-    "a control as good on one of two sets",
-    "undecided, and pixels lead",
-}
-IDS = {name: name.replace(" ", "-") for name in SITUATIONS}
-EVERY = [pytest.param(name, id=shown) for name, shown in IDS.items()]
-SLOW = {*CONTROLS} - QUICK
-WITH_SPEED = [
-    pytest.param(name, id=shown, marks=pytest.mark.slow if name in SLOW else ())
-    for name, shown in IDS.items()
-]
+
+
+def sample():
+    """Mark as slow the situations whose patterns are all those of earlier ones.
+
+    The others have every sentence of the catalogue that must be present, and every one that must be absent.
+    """
+    known = set()
+    for name, situation in SITUATIONS.items():
+        own = {("must", p) for p in situation.must} | {("never", p) for p in situation.never}
+        marks = () if own - known else pytest.mark.slow
+        known |= own
+        yield pytest.param(name, id=name.replace(" ", "-"), marks=marks)
 
 
 def sentences(name, folder, view):
@@ -60,7 +54,7 @@ def unsupported(name, lines):
     return find_unsupported(SITUATIONS[name], lines)
 
 
-@pytest.mark.parametrize("name", WITH_SPEED)
+@pytest.mark.parametrize("name", sample())
 def test_sentences_are_supported_by_the_runs(name, tmp_path, request):
     if name in NOT_YET:
         request.applymarker(pytest.mark.xfail(strict=True, reason="the verdict does not know this yet"))
@@ -68,7 +62,7 @@ def test_sentences_are_supported_by_the_runs(name, tmp_path, request):
 
 
 @pytest.mark.slow  # draws every figure of a page
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [each for each in sample() if not each.marks])
 def test_the_page_is_supported_by_the_runs(name, tmp_path, request):
     if name in NOT_YET:
         request.applymarker(pytest.mark.xfail(reason="the verdict does not know this yet"))
@@ -76,13 +70,13 @@ def test_the_page_is_supported_by_the_runs(name, tmp_path, request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EVERY[:10])  # the terminal has the sentences of the Markdown
+@pytest.mark.parametrize("name", [*sample()][:10])  # the terminal has the sentences of the Markdown
 def test_the_terminal_is_supported_by_the_runs(name, tmp_path):
     assert unsupported(name, sentences(name, tmp_path, "terminal")) == []
 
 
 @pytest.mark.slow  # two runs of a command more for each
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", sample())
 def test_json_is_supported_by_the_runs(name, tmp_path, request):
     if name in NOT_YET:
         request.applymarker(pytest.mark.xfail(reason="the verdict does not know this yet"))
@@ -95,4 +89,3 @@ def test_the_catalogue_is_large_and_has_firm_answers():
     assert len(every) == len(SITUATIONS) + len(TABLES)
     assert 3 * sum(situation.firm for situation in every.values()) >= len(every)
     assert set(every) >= NOT_YET
-    assert set(CONTROLS) >= QUICK
