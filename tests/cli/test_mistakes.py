@@ -62,7 +62,7 @@ MISTAKES = [
     (("validate", "quickstart", "--set", "seeds=3"), "", "", ("expected an array", "seeds", "in brackets")),
     (("validate", "quickstart", "--set", 'eval[0].datasets=["imagnet1k"]'), "", "", ("no folder", "[eval[0]]", "Did you mean 'imagenet1k'")),
     (("validate", "quickstart", "--set", 'eval[0].datasets=["images"]'), "", "", ("nor class folders", "[eval[0]]", "one folder per class")),
-    (("validate", "quickstart", "--set", 'pretrain.pairs={use="csv",file="captions.csv"}'), "", "", ("no column 'image'", "[pretrain.pairs]", "Set the key")),
+    (("validate", "quickstart", "--set", 'pretrain.pairs={use="csv",file="captions.csv"}'), "", "", ("no column 'image'", "[pretrain.pairs]", "image_column")),
 ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext
 
 OWN = ("--set", "data.mine.path=lab.csv", "--set", "data.mine.images=.")
-VIT = ("backbone.model=vit_tiny_patch16_224",)
+VIT = ("backbone.model=vit_tiny_patch16_224", "backbone.image_size=32")
 
 
 def told(find, *overrides):
