@@ -103,10 +103,10 @@ class ItemScores:
         parts = self._find(np.array(known), is_share)
         if parts is None:
             return None
-        found = estimate_two_way(parts)
+        estimate = estimate_two_way(parts)
         if self.is_correlation:
-            return found.of_correlation()
-        return found.of_share() if is_share else found
+            return estimate.of_correlation()
+        return estimate.of_share() if is_share else estimate
 
     def _seeds(self, arm: str) -> list[int]:
         return sorted(seed for name, seed in self.cells if name == arm)

@@ -36,7 +36,7 @@ def add_examples(measured: Sequence[Measured], sets: Sequence[JudgedSet]) -> Non
             continue
         order = sorted(found, key=lambda key: -found[key].value)
         titles = [measured[place].title for place, _ in order]
-        choices = np.stack([found[key].choices for key in order])
+        choices = np.array([found[key].choices for key in order])
         place, row = order[0]
         best = found[order[0]]
         examples = _choose(each.measure.data, titles, choices)
@@ -62,7 +62,7 @@ def _choose(data: Any, titles: Sequence[str], choices: np.ndarray) -> dict[str, 
         gaps = np.abs(votes[rows, first] - votes[rows, second])
         kinds["two"] = gaps, (first != second) & (first >= 0) & (second >= 0), 2
     by_chance = generator(0, "examples").permutation(len(rows))  # the order of equal leads
-    shown = []
+    shown: list[dict[str, Any]] = []
     for kind, (lead, differs, num_models) in kinds.items():
         ordered = by_chance[np.argsort(-lead[by_chance], kind="stable")]
         chosen = ordered[differs[ordered]][:NUM_SHOWN]

@@ -158,8 +158,9 @@ def correlations(
     found = []
     for own in subjects:
         first, second = pairs[:, ~np.isnan(own[tuple(pairs)])]
-        ranked = (number(values[first, second]) for values in (distances, own))
-        found.append(correlate(*ranked, np.stack([group[first], group[second]]), num_groups))
+        x = number(distances[first, second])
+        y = number(own[first, second])
+        found.append(correlate(x, y, np.stack([group[first], group[second]]), num_groups))
     return np.stack(found, axis=1)
 
 

@@ -64,19 +64,20 @@ def _draw_forest(score: ScoreComparison) -> figures.Figure:
 def _plot_forest(ax: Any, score: ScoreComparison, names: Sequence[str]) -> dict[str, float]:
     """Plot the scores of models and trivial models, with a row for each name, and return them by name."""
     factor = 100 if score.is_share else 1
-    models = {arm.arm: (arm.value.mean, arm.value.low, arm.value.high) for arm in score.arms if arm.value}
-    trivial = {each.name: (each.value, *(each.interval or (None, None))) for each in score.baselines}
+    points = [(arm.arm, arm.value.mean, (arm.value.low, arm.value.high)) for arm in score.arms if arm.value]
+    num_models = len(points)
+    points += [(trivial.name, trivial.value, trivial.interval or (None, None)) for trivial in score.baselines]
     _draw_limits(ax.axvline, ax.axvspan, score)
-    for name, (value, low, high) in (models | trivial).items():
+    for place, (name, value, (low, high)) in enumerate(points):
         row = names.index(name)
-        colour = figures.arm_colour(1) if name in models else figures.FAINT
+        colour = figures.arm_colour(1) if place < num_models else figures.FAINT
         ax.plot(factor * value, row, "o", color=colour)
         if low is not None and high is not None:
             ax.plot([factor * low, factor * high], [row, row], color=colour)
     ax.set_yticks(range(len(names)), [fill(name, LONGEST) for name in names], fontsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(_unit(score))
-    return {name: value for name, (value, _, _) in (models | trivial).items()}
+    return {name: value for name, value, _ in points}
 
 
 def _find_layers(comparison: Comparison, score: ScoreComparison) -> dict[str, dict[int, float]]:
