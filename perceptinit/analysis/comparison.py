@@ -295,7 +295,7 @@ class Comparison:
         candidates = [s for s in judging if self.is_stated_primary(s)] or judging
         return min(candidates, key=self._primary_key, default=None)
 
-    def _primary_key(self, score: ScoreComparison) -> tuple[bool, bool, int, int, str]:
+    def _primary_key(self, score: ScoreComparison) -> tuple[bool, bool, tuple[int, bool], int, str]:
         name = "" if self.runs.source.keeps_order else score.name
         return is_of_training(score.measure), bool(score.taught), rank(score.measure), -score.num_sets, name
 

@@ -80,7 +80,8 @@ def read_sets(asked: Sequence[Asked], models: Sequence[EvalModel], registry: Reg
         if measure.distance != "cosine":
             rows += f", by {DISTANCES[measure.distance]}"
         title = Path(each.name).stem
-        sets.append(JudgedSet(each.text if title in [s.title for s in sets] else title, measure, rows))
+        is_taken = any((s.title, s.measure.variant) == (title, measure.variant) for s in sets)
+        sets.append(JudgedSet(each.text if is_taken else title, measure, rows))
     if problems:
         raise RecipeError(problems, "--on")
     return sets
@@ -202,13 +203,13 @@ def _score_best(
     """Return the scores of the best layer, and add the choice to the description of the model's input."""
     measure, given, choice = choose_best(each.measure, measured.title, layers, ctx)
     measured.input += f"; best layer for {each.title}: {choice}"
-    return _score(replace(each, measure=measure, title=f"{each.title}-best-layer"), given, ctx)
+    return _score(replace(each, measure=measure), given, ctx, "_best_layer")
 
 
-def _score(each: JudgedSet, given: GivenEmbeddings, ctx: RunContext) -> list[Score]:
+def _score(each: JudgedSet, given: GivenEmbeddings, ctx: RunContext, variant: str = "") -> list[Score]:
     """Return the scores of a measure that have a chance level, under the title of the set."""
     scores = (score for score in each.measure.evaluate(given, ctx) if score.chance is not None)
-    return [replace(score, name=f"{split_name(score.name)[0]}/{each.title}") for score in scores]
+    return [replace(score, name=f"{split_name(score.name)[0]}{variant}/{each.title}") for score in scores]
 
 
 def describe_set(each: JudgedSet) -> str:

@@ -134,13 +134,14 @@ class JudgedMeasure(ABC):
 
     @property
     def set_name(self) -> str:
-        """Name of the set in scores, with the split if it is not `test`, and another distance than cosine."""
-        parts = [self.judgments.name]
-        if self.config.split != "test":
-            parts.append(self.config.split)
-        if self.distance != "cosine":
-            parts.append(self.distance)
-        return "-".join(parts)
+        """Name of the set in scores, with the split if it is not `test`."""
+        name = self.judgments.name
+        return name if self.config.split == "test" else f"{name}-{self.config.split}"
+
+    @property
+    def variant(self) -> str:
+        """End of the measure in scores by another distance than cosine, such as `_euclidean`."""
+        return "" if self.distance == "cosine" else f"_{self.distance}"
 
     @property
     def distance(self) -> Distance:

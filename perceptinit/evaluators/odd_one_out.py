@@ -56,7 +56,7 @@ class OddOneOutScore(JudgedMeasure):
         error = held_out_error(values, judgments.unit, None, judgments.group, judgments.images.T, weights)
         baselines = odd_one_out_baselines(judgments, num_workers=ctx.num_workers)
         yield Score(
-            name=f"odd_one_out/{self.set_name}",
+            name=f"odd_one_out{self.variant}/{self.set_name}",
             value=float(np.average(values, weights=weights)),
             num_examples=len(judgments),
             stderr=error.stderr,

@@ -93,7 +93,7 @@ class RSA(JudgedMeasure):
         # empty for a single subject
         by_person = zip(map(str, people), values.tolist(), ceilings, strict=True) if ceilings else ()
         return Score(
-            name=f"{measure}/{self.set_name}",
+            name=f"{measure}{self.variant}/{self.set_name}",
             value=float(values.mean()),
             num_examples=count * (count - 1) // 2,
             stderr=jackknife(without.mean(axis=1)) if num_groups else None,

@@ -49,7 +49,7 @@ class TwoAFC(JudgedMeasure):
     distance between different images. The record also contains the scores of trivial models
     (pixels, histograms, random network) and the agreement by anchor and by person.
 
-    With `readout = "linear"`, the score is `2afc/<set>-linear`: a map as of initializer `linear` is fitted on
+    With `readout = "linear"`, the score is `2afc_linear/<set>`: a map as of initializer `linear` is fitted on
     the judgments within each half of the images, and scored on the judgments within the other half.
     """
 
@@ -87,18 +87,18 @@ class TwoAFC(JudgedMeasure):
         of_answers = values
         if people is not None:
             of_answers = agreement(*embedded.distances(answers), answers.p_second)
-        name = self.set_name
+        measure = f"2afc{self.variant}"
         weighting = self.config.weighting
         is_by_vote = weighting == "votes"
         baselines = two_afc_baselines(answers, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
             ctx.warn(
-                f"2afc/{name}: the image embeddings have collapsed: the mean cosine distance of different "
-                f"images is {result.spread:.2g} (warning below {COLLAPSED_SPREAD:g}), and "
+                f"{measure}/{self.set_name}: the image embeddings have collapsed: the mean cosine distance of "
+                f"different images is {result.spread:.2g} (warning below {COLLAPSED_SPREAD:g}), and "
                 f"{result.num_ties:,} of {result.num_judgments:,} judgments are ties"
             )
         yield Score(
-            name=f"2afc/{name}",
+            name=f"{measure}/{self.set_name}",
             value=result.accuracy,
             num_examples=result.num_judgments,
             stderr=result.stderr,
@@ -123,11 +123,15 @@ class TwoAFC(JudgedMeasure):
             ),
             choices=choose(*distances),
         )
-        yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
+        yield Score(
+            name=f"embedding_spread{self.variant}/{self.set_name}",
+            value=result.spread,
+            num_examples=result.num_images,
+        )
 
     def warnings(self) -> list[str]:
         """Return a warning if the split has few judgments."""
-        return find_few(f"2afc/{self.set_name}", len(self.data))
+        return find_few(f"2afc{self.variant}/{self.set_name}", len(self.data))
 
     def read(self) -> Triplets:
         """Return the triplets of the split that are scored."""
@@ -135,10 +139,9 @@ class TwoAFC(JudgedMeasure):
         return triplets.select(is_read_out(triplets, self._halving)) if self.config.readout else triplets
 
     @property
-    def set_name(self) -> str:
-        """Name of the set in scores, with the split if it is not `test`, and with the readout."""
-        readout = self.config.readout
-        return f"{super().set_name}-{readout}" if readout else super().set_name
+    def variant(self) -> str:
+        """End of the measure in scores with a readout or by another distance than cosine, as `_linear`."""
+        return f"_{self.config.readout}" if self.config.readout else super().variant
 
     @property
     def _halving(self) -> np.random.Generator:

@@ -1,5 +1,6 @@
 """Names, families, units and order of measures and data sets, and formatting of durations."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -8,6 +9,7 @@ from typing import Any
 
 OTHER = "other"
 SEEN = "seen_in_stage_1"  # key of the share of evaluated images that stage 1 has seen, in `Score.extra`
+_VARIANT = re.compile(r"_((linear|pearson|euclidean|dot)(_best_layer)?|best_layer)$")
 # fields of `Score` that tables and files show next to its value
 FACTS = ("chance", "lower_ceiling", "ceiling", "num_examples", "unit")
 
@@ -37,31 +39,48 @@ def measure_names() -> list[str]:
     return list(_names()["titles"])
 
 
+def split_variant(measure: str) -> tuple[str, str]:
+    """Return a known measure and its variant: `2afc_linear` -> (`2afc`, `linear`); else itself and nothing.
+
+    Variants measure the same data in another way, so they are no further data sets of a mean.
+    """
+    base = _VARIANT.sub("", measure)
+    if base not in {*_names()["titles"], "embedding_spread"}:
+        return measure, ""
+    return base, measure.removeprefix(base).removeprefix("_")
+
+
 def measure_title(measure: str) -> str:
     """Return the display name of a measure."""
-    return str(_names()["titles"].get(measure, measure.replace("_", " ")))
+    base, variant = split_variant(measure)
+    title = str(_names()["titles"].get(base, base.replace("_", " ")))
+    return f"{title}, {variant.replace('_', ' ')}" if variant else title
 
 
 def is_diagnostic(measure: str) -> bool:
     """Return whether a measure describes models without ranking them."""
-    return measure in _names()["kinds"]["diagnostics"]
+    return split_variant(measure)[0] in _names()["kinds"]["diagnostics"]
 
 
 def is_perceptual(measure: str) -> bool:
     """Return whether a measure shows what stage 1 added, such as agreement with people."""
-    return measure in _names()["kinds"]["perceptual"]
+    return split_variant(measure)[0] in _names()["kinds"]["perceptual"]
 
 
 def may_ask_people(measure: str) -> bool:
     """Return whether a measure may use judgments. True for perceptual and plug-in measures."""
     known = {*_names()["titles"], *_names()["kinds"]["diagnostics"]}
-    return is_perceptual(measure) or measure not in known
+    return is_perceptual(measure) or split_variant(measure)[0] not in known
 
 
-def rank(measure: str) -> int:
-    """Return the position of a measure in `measure_names`. Other measures are last."""
+def rank(measure: str) -> tuple[int, bool]:
+    """Return the position of a measure in `measure_names`, and whether it is a variant, which come later.
+
+    Other measures are last.
+    """
     order = measure_names()
-    return [*order, measure].index(measure)
+    base, variant = split_variant(measure)
+    return [*order, base].index(base), bool(variant)
 
 
 def incomplete(extra: Mapping[str, Any]) -> str:

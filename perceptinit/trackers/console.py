@@ -239,7 +239,7 @@ class Console:
         scores = [score for score in run.scores.values() if not is_diagnostic(split_name(score.name)[0])]
         return min(scores, key=self._priority, default=None)
 
-    def _priority(self, score: Score) -> tuple[bool, int, str]:
+    def _priority(self, score: Score) -> tuple[bool, tuple[int, bool], str]:
         measure, _ = split_name(score.name)
         return self._config.primary not in (score.name, measure), rank(measure), score.name
 
