@@ -93,8 +93,8 @@ class TwoAFC(JudgedMeasure):
         baselines = two_afc_baselines(answers, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
             ctx.warn(
-                f"{measure}/{self.set_name}: the image embeddings have collapsed: the mean cosine distance of "
-                f"different images is {result.spread:.2g} (warning below {COLLAPSED_SPREAD:g}), and "
+                f"{measure}/{self.set_name}: the image embeddings have collapsed: the mean cosine distance "
+                f"of different images is {result.spread:.2g} (warning below {COLLAPSED_SPREAD:g}), and "
                 f"{result.num_ties:,} of {result.num_judgments:,} judgments are ties"
             )
         yield Score(
