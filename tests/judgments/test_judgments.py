@@ -211,9 +211,9 @@ GOOD = "a.png b.png c.png 1 3"
             "row 3: no votes (first_votes and second_votes are both 0)",
         ),
         (VOTES, [GOOD, "a.png b.png c.png 1.5 0"], "row 3: first_votes is 1.5, not a whole number"),
-        (VOTES, [GOOD, "a.png b.png c.png many 0"], "row 3: first_votes is 'many', not a number"),
-        (VOTES, [GOOD, "a.png b.png c.png 1_0 0"], "row 3: first_votes is '1_0', not a number"),
-        (VOTES, [GOOD, "a.png b.png c.png ٣ 0"], "row 3: first_votes is '٣', not a number"),
+        (VOTES, [GOOD, "a.png b.png c.png many 0"], "row 3: first_votes is 'many', not a whole number"),
+        (VOTES, [GOOD, "a.png b.png c.png 1_0 0"], "row 3: first_votes is '1_0', not a whole number"),
+        (VOTES, [GOOD, "a.png b.png c.png ٣ 0"], "row 3: first_votes is '٣', not a whole number"),
         (
             VOTES,
             [GOOD, "a.png b.png c.png 9223372036854775808 0"],

@@ -578,7 +578,14 @@ def test_a_supervised_run_scores_accuracy_and_the_measures_of_the_tower(finished
 def request(model, on=()):
     """Return the request of `perceptinit eval MODEL --device cpu --on ...`."""
     judged = {"fit": None, "layer": (), "pooling": None, "baseline": ""}
-    others = {"backbone": "", "weights": "final", "workers": None, "at_once": 8, "no_cache": False}
+    others = {
+        "backbone": "",
+        "weights": "final",
+        "workers": None,
+        "at_once": 8,
+        "no_cache": False,
+        "examples": False,
+    }
     return Request(models=(model,), on=on, device="cpu", **judged, **others)
 
 

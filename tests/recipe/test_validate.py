@@ -138,14 +138,14 @@ TEXT = memory.Traced(per_row=17_628_480, fixed=77_737_948)
 @pytest.mark.slow
 def test_the_activations_of_a_published_tower_are_those_of_the_next_test():
     tracer = memory.Tracer(load_recipe("pi_clip_yfcc"), "bf16")
-    for found, expected in ((tracer.image(), IMAGE), (tracer.text(), TEXT)):
+    for found, expected in ((tracer.image, IMAGE), (tracer.text, TEXT)):
         assert found.per_row == pytest.approx(expected.per_row, rel=0.01)
         assert found.fixed == pytest.approx(expected.fixed, rel=0.1)
 
 
 def test_validate_prints_the_resources_of_each_stage(cli, monkeypatch):
-    monkeypatch.setattr(memory.Tracer, "image", lambda _: IMAGE)
-    monkeypatch.setattr(memory.Tracer, "text", lambda _: TEXT)
+    monkeypatch.setattr(memory.Tracer, "image", IMAGE)
+    monkeypatch.setattr(memory.Tracer, "text", TEXT)
 
     def rows(*settings):
         done = cli("validate", "pi_clip_yfcc", *settings)

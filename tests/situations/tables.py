@@ -531,7 +531,7 @@ SEEDS = {
         must=(r"1 of 6 runs of pi has no score",),
         never=(*STRONGLY, r"As planned \(", r"No run failed"),
     ),
-    "as planned": Table(
+    "a table as planned": Table(
         truth="six seeds were planned and run; pi leads by 3 points",
         text=LEAD,
         plan=plan(),
@@ -540,7 +540,7 @@ SEEDS = {
         never=(NOT_WORTH,),
         firm=True,
     ),
-    "fewer seeds than planned": Table(
+    "a table with fewer seeds than planned": Table(
         truth="eight seeds were planned, six were run",
         text=LEAD,
         plan=plan(seeds=8),
@@ -571,7 +571,7 @@ SEEDS = {
         never=(r"lacks seed",),
         firm=True,
     ),
-    "no common seed": Table(
+    "a table without a common seed": Table(
         truth="the arms share no seed; pi leads by 3 points",
         text=write(changed(ACC, "pi", None, seed=lambda old: old + 10)),
         must=(WORTH, r"not paired by seed"),
