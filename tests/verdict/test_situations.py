@@ -54,7 +54,7 @@ def unsupported(name, lines):
     return find_unsupported(SITUATIONS[name], lines)
 
 
-@pytest.mark.parametrize("name", sample())
+@pytest.mark.parametrize("name", [*sample()])
 def test_sentences_are_supported_by_the_runs(name, tmp_path, request):
     if name in NOT_YET:
         request.applymarker(pytest.mark.xfail(strict=True, reason="the verdict does not know this yet"))
@@ -76,7 +76,7 @@ def test_the_terminal_is_supported_by_the_runs(name, tmp_path):
 
 
 @pytest.mark.slow  # two runs of a command more for each
-@pytest.mark.parametrize("name", sample())
+@pytest.mark.parametrize("name", [*sample()])
 def test_json_is_supported_by_the_runs(name, tmp_path, request):
     if name in NOT_YET:
         request.applymarker(pytest.mark.xfail(reason="the verdict does not know this yet"))
