@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -224,7 +224,7 @@ def processor_name() -> str:
 
 def score_row(score: Score, stage: str, epoch: int, samples_seen: int) -> dict[str, Any]:
     """Return the row of a score in a record, with the stage and the samples seen."""
-    row = asdict(replace(score, items=None, pseudo_items=None, choices=None)) | {
+    row = asdict(score.without_arrays()) | {
         "value": finite(score.value),
         "extra": plain(score.extra),
     }

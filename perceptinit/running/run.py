@@ -296,7 +296,7 @@ class Run:
             with torch.no_grad():
                 scores = tuple(map(self._note_seen, _scores(evaluator, model, ctx)))
             self._journal.note_scores(scores, stage)
-            shown = tuple(replace(score, items=None) for score in scores)  # trackers write events as JSON
+            shown = tuple(score.without_arrays() for score in scores)
             ctx.event("scores", samples_seen=ctx.samples_seen, scores=shown, message=stage)
         model.train(was_training)
         self._journal.note_seconds("eval", time.perf_counter() - start)

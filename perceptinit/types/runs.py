@@ -3,9 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -161,6 +161,10 @@ class Score:
     items: Items | None = field(default=None, compare=False, repr=False)
     pseudo_items: Items | None = field(default=None, compare=False, repr=False)
     choices: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    def without_arrays(self) -> Self:
+        """Return the score without values of items and choices, for events and records, which are JSON."""
+        return replace(self, items=None, pseudo_items=None, choices=None)
 
     @property
     def missing(self) -> str:

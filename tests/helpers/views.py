@@ -4,10 +4,10 @@ import re
 
 
 def list_texts(value):
-    """Return all texts in a JSON value."""
+    """Return all texts in a JSON value, with its keys, which are also names of models."""
     if isinstance(value, str):
         return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [text for part in parts for text in list_texts(part)]
 
 
