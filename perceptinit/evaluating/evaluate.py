@@ -90,7 +90,12 @@ def _prepare(request: Request, asked: Sequence[Asked], registry: Registry) -> tu
     recipes = [each.name for each in asked if each.kind == "recipe"]
     architecture = request.backbone or next(iter(recipes), "")
     backbone = find_backbone(architecture, registry) if architecture else None
-    return device, find_models(request.models, registry, backbone, request.weights)
+    models = find_models(request.models, registry, backbone, request.weights)
+    titles = tuple(model.title for model in models)
+    is_layer_of_one = request.baseline.startswith(titles)
+    if request.baseline and not is_layer_of_one and not any(model.run for model in models):
+        raise UsageError(unknown("--baseline: no model called", request.baseline, titles))
+    return device, models
 
 
 def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[EvalModel], Sequence[Spec]]:

@@ -426,6 +426,8 @@ def test_the_report_draws_models_layers_ceiling_and_chance(cli, lab):
         (("ours.parquet", "--on", "smoke"), ("ours.parquet", "--on")),
         (("timm:test_vit", "--fit", "pad", "--on", "smoke"), ("--fit is for human judgments", "--on JUDGMENTS")),
         (("ours.parquet", *asked("triplets.csv"), "--baseline", "our"), ("our", "ours.parquet")),
+        # before a set is read or a model built
+        (("ours.parquet", *asked("absent.csv"), "--baseline", "our"), ("no model called 'our'", "ours.parquet")),
     ],
 )  # fmt: skip
 def test_an_invalid_request_names_what_the_user_typed(cli, lab, arguments, parts):
