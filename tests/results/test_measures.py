@@ -12,10 +12,10 @@ from perceptinit.results.measures import is_perceptual, rank, split_variant
         ("rsa_spearman_euclidean_best_layer", ("rsa_spearman", "euclidean_best_layer")),
         ("odd_one_out_best_layer", ("odd_one_out", "best_layer")),
         ("linear_probe", ("linear_probe", "")),
-        ("texture_linear", ("texture_linear", "")),  # of a plug-in, whose names mean what it says
+        ("texture_linear", ("texture_linear", "")),  # of a plug-in
     ],
 )
-def test_a_variant_of_a_known_measure_is_told_from_a_measure_of_its_own(measure, parts):
+def test_variants_of_known_measures_are_recognized(measure, parts):
     assert split_variant(measure) == parts
     assert is_perceptual(measure) == is_perceptual(parts[0])
     assert not parts[1] or rank(parts[0]) < rank(measure)
