@@ -36,8 +36,8 @@ NODE_RATE = 45 * GB
 def section() -> str:
     """Return the Markdown between the marks."""
     runs = dry_runs(_recipe(), WORLDS, MEMORY_GB)
-    whole = replace(runs[0], recipe=_recipe("pretrain.micro_batch=0"))
-    large = replace(runs[-1], recipe=_recipe(f"pretrain.batch_size={LARGE_BATCH}"))
+    whole = _change(runs[0], "pretrain.micro_batch=0")
+    large = _change(runs[-1], f"pretrain.batch_size={LARGE_BATCH}")
     command = " ".join(["perceptinit estimate pi_clip_yfcc", *_options(WORLDS)])
     warnings = [f"warning: {warning}" for run in runs for warning in run.warnings()]
     blocks = [
@@ -53,6 +53,13 @@ def section() -> str:
 
 def _recipe(*overrides: str) -> Recipe:
     return load_recipe(RECIPE, overrides)
+
+
+def _change(run: DryRun, setting: str) -> DryRun:
+    """Return the estimate for another setting of the pretraining, with the same traced model."""
+    pretrain = _recipe(setting).pretrain
+    assert pretrain is not None
+    return replace(run, spec=pretrain, plan=stage_plan(pretrain))
 
 
 def _options(worlds: tuple[int, ...]) -> list[str]:
@@ -87,9 +94,8 @@ def _what_follows(last: DryRun, micro: DryRun, whole: DryRun, large: DryRun) -> 
 
 
 def _cost(run: DryRun) -> str:
-    recipe = run.recipe
-    assert recipe.pretrain is not None
-    num_images = stage_plan(recipe.pretrain).num_images
+    recipe = _recipe()
+    num_images = run.plan.num_images
     assert num_images is not None
     gpu_hours = num_images / run.rate / 3600 * run.world
     num_runs = len(recipe.arms) * len(recipe.seeds)
