@@ -273,10 +273,10 @@ def test_contradictory_rows_are_refused_before_any_model_is_loaded(folder, cli):
     assert "the model was loaded" not in done.stderr
 
 
-# ---- docs/published-sets.md
+# ---- docs/data-sets.md
 
 
-PAGE = (ROOT / "docs/published-sets.md").read_text()
+PAGE = (ROOT / "docs/data-sets.md").read_text()
 LINES = [line for line in re.findall(r"`([^`\n]+\.\w+,[^`\n]+)`", PAGE) if "=" in line]
 NUMBERS = "0 1 2\n4 5 3\n"
 TRIADS = "000 001 002\n004 005 003\n"

@@ -23,7 +23,7 @@ EXPORT_SUFFIXES = (*HDF5_SUFFIXES, ".json")
 PSIZ_CONVERT = (
     'python -c "import h5py, numpy; '
     "numpy.savetxt('obs.csv', h5py.File('{0}')['stimulus_set'][:], '%d', ',')\"; then read obs.csv with "
-    "use=multi-select,columns=anchor,chosen_1,... (docs/published-sets.md)"
+    "use=multi-select,columns=anchor,chosen_1,... (docs/data-sets.md)"
 )
 # limit for all matrices together: 8 GB as float64, about one matrix of 31,000 images
 MAX_CELLS = 10**9
