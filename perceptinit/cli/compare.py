@@ -100,8 +100,9 @@ def compare(
         return
     comparison = compare_runs(loaded, budget(at), baseline)
     judged = Judged.of(comparison)
-    if delta and comparison.primary and comparison.primary.is_share:
-        print_warnings(f"--delta: {small}" for small in filter(None, [describe_small(delta)]))
+    small = describe_small(delta or 0.0)
+    if small and comparison.primary and comparison.primary.is_share:
+        print_warnings([f"--delta: {small}"])
     if when:
         found = find_when(comparison, comparison.matching(score or ()))
         if not found:

@@ -3,7 +3,7 @@
 # L models, N judgments of three images
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from perceptinit.images.thumbnails import thumbnail
 from perceptinit.judgments.image_files import are_without_files
-from perceptinit.results.measures import split_name
+from perceptinit.results.measures import split_name, split_variant
 from perceptinit.seeding import generator
-from perceptinit.types import Stimuli, Triplets
+from perceptinit.types import Score, Stimuli, Triplets
 
 if TYPE_CHECKING:
     from perceptinit.evaluating.agreement import JudgedSet
@@ -30,7 +30,7 @@ def add_examples(measured: Sequence[Measured], sets: Sequence[JudgedSet]) -> Non
             (place, row): score
             for place, model in enumerate(measured)
             for row, score in enumerate(model.scores)
-            if score.choices is not None and split_name(score.name)[1] == each.title
+            if score.choices is not None and _is_of(score, each)
         }
         if not found:
             continue
@@ -63,29 +63,38 @@ def _choose(data: Any, titles: Sequence[str], choices: np.ndarray) -> dict[str, 
         kinds["two"] = gaps, (first != second) & (first >= 0) & (second >= 0), 2
     by_chance = generator(0, "examples").permutation(len(rows))  # the order of equal leads
     shown: list[dict[str, Any]] = []
+    names: set[str] = set()
     for kind, (lead, differs, num_models) in kinds.items():
         ordered = by_chance[np.argsort(-lead[by_chance], kind="stable")]
         chosen = ordered[differs[ordered]][:NUM_SHOWN]
+        named = titles[:num_models]
+        ids = [[data.stimuli.ids[image] for image in images[row]] for row in chosen]
         judgments = [
-            [
-                {
-                    "name": data.stimuli.ids[image],
-                    "votes": round(float(num), 3),
-                    "models": [
-                        title
-                        for title, own in zip(titles[:num_models], choices[:num_models, row], strict=True)
-                        if own == column
-                    ],
-                    "is_picked": bool(num == votes[row].max()),
-                }
-                for column, (image, num) in enumerate(zip(images[row], votes[row], strict=True))
-            ]
-            for row in chosen
+            _describe(own, votes[row], dict(zip(named, choices[:num_models, row], strict=True)))
+            for own, row in zip(ids, chosen, strict=True)
         ]
-        about = {"kind": kind, "models": titles[:num_models], "num": int(differs.sum())}
-        shown.append({**about, "judgments": judgments})
-    names = {each["name"] for kind in shown for judgment in kind["judgments"] for each in judgment}
+        names.update(*ids)
+        shown.append({"kind": kind, "models": named, "num": int(differs.sum()), "judgments": judgments})
     return {"num": len(rows), "kinds": shown, "pictures": _shrink(data.stimuli, names)}
+
+
+def _is_of(score: Score, each: JudgedSet) -> bool:
+    """Return whether a score is that of a set, and no other variant of it, which has other judgments."""
+    measure, title = split_name(score.name)
+    return title == each.title and f"_{split_variant(measure)[1]}" == (each.measure.variant or "_")
+
+
+def _describe(ids: Sequence[str], votes: np.ndarray, choices: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the image names of a judgment with their votes, and with the models that choose them."""
+    return [
+        {
+            "name": name,
+            "votes": round(float(num), 3),
+            "models": [model for model, own in choices.items() if own == column],
+            "is_picked": bool(num == votes.max()),
+        }
+        for column, (name, num) in enumerate(zip(ids, votes, strict=True))
+    ]
 
 
 def _list_votes(data: Any) -> tuple[np.ndarray, np.ndarray]:

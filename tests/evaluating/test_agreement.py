@@ -670,6 +670,16 @@ def test_examples_have_the_largest_leads_of_votes_over_the_choices_of_models(
         assert shown == sorted(lead[differs], reverse=True)[:3]
 
 
+def test_examples_of_variants_are_those_of_their_own_judgments(examples, cli, lab):
+    rows, votes = draw_rows(1000, 5, 4)
+    write_table(lab / "many.csv", "anchor first second first_votes second_votes", rows, votes[:, :2])
+    found = examples(*asked("many.csv", "many.csv,readout=linear", "many.csv,distance=euclidean"))
+    numbers = {measure: own["num"] for measure, (_, own) in found.items()}
+    assert numbers["2afc"] == numbers["2afc_euclidean"] > numbers["2afc_linear"] > 0
+    assert cli("report", "scores.csv", "--out", "page.html").returncode == 0
+    assert (lab / "page.html").read_text().count("<br>reference") == 3 * 9
+
+
 def test_examples_contain_at_most_27_images_of_112_pixels(examples, cli, lab):
     rng = np.random.default_rng(0)
     for name in NAMES:
