@@ -670,7 +670,7 @@ def test_examples_have_the_largest_leads_of_votes_over_the_choices_of_models(
         assert shown == sorted(lead[differs], reverse=True)[:3]
 
 
-def test_examples_of_variants_are_those_of_their_own_judgments(examples, cli, lab):
+def test_each_variant_of_a_measure_has_examples(examples, cli, lab):
     rows, votes = draw_rows(1000, 5, 4)
     write_table(lab / "many.csv", "anchor first second first_votes second_votes", rows, votes[:, :2])
     found = examples(*asked("many.csv", "many.csv,readout=linear", "many.csv,distance=euclidean"))
