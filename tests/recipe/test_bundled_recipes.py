@@ -111,9 +111,9 @@ FINGERPRINTS = {
         "shuffled": "e5ae19d8009c076a",
     },
     "quickstart": {
-        "random": "71fae021b9cac843",
-        "pi": "6614339e8faa2c8b",
-        "shuffled": "050c2787f3c21edc",
+        "random": "8a49b5d80328025c",
+        "pi": "679120254441b9ad",
+        "shuffled": "09b7bfdfffdea07a",
     },
 }
 
