@@ -1,5 +1,7 @@
 """Files in the layouts of published sets are read with keys, without editing them."""
 
+import json
+import pickle
 import re
 from pathlib import Path
 
@@ -85,15 +87,43 @@ def test_columns_of_a_header_are_renamed(folder):
     }
 
 
-def test_odd_one_out_questions_with_levels_are_read_before_columns_are_renamed(folder):
-    # a question, its level and the odd image, under the names of the source
-    (folder / "levels.csv").write_text(
-        "trial,level,left,middle,right,selected\n"
-        "1,coarse,000.jpg,001.jpg,002.jpg,002.jpg\n2,fine,003.jpg,004.jpg,005.jpg,003.jpg\n"
-    )
-    names = "image_1:left,image_2:middle,image_3:right,odd:selected"
-    assert odd_ones(f"levels.csv,columns={names}") == ODD
-    assert odd_ones(f"levels.csv,columns={names},use=odd-one-out") == ODD
+# trials of Levels, as its experiment saves them: experiment/index.html of Frieda-Josefine/HumanEval_experiment
+STIMULI = "stimuli/imagenet2012_human_eval_v2.1_category_stratified_triplets/"
+
+
+def level_trial(numbers, selected, kind="exp_trial", folder=STIMULI, person="participant_0"):
+    paths = {f"image{place}Path": f"{folder}{NAMES[i]}" for place, i in enumerate(numbers, 1)}
+    answer = {"selected_image": selected if isinstance(selected, str) else f"{folder}{NAMES[selected]}"}
+    return {**paths, **answer, "subject_id": person, "exp_trial_type": kind, "rt": 812.5}
+
+
+def test_trials_of_levels_are_read_before_columns_are_renamed(folder):
+    trials = [
+        {"trial_type": "fullscreen", "rt": 1},
+        level_trial((0, 1, 2), 2),
+        level_trial((3, 4, 5), 3, person="participant_1"),
+        level_trial((0, 1, 3), 3, kind="catch_trial", folder="stimuli/catch_trials/"),
+        level_trial((0, 1, 4), "No image selected"),
+    ]
+    (folder / "levels.json").write_text("\n".join(map(json.dumps, trials)))
+    assert odd_ones("levels.json") == ODD
+    people = opened("levels.json,split_by=person,images=images,test_share=1.0,val_share=0.0")
+    assert len(set(people.load_odd_one_out("test").group.tolist())) == 2
+
+
+def test_the_published_selection_of_levels_is_converted_and_read(folder):
+    # processed_data/pruned_dataset.pkl: names without a folder, by person
+    keep = {"triplet_type": "class_border"}
+    people = {
+        "participant_0": [level_trial((0, 1, 2), 2, folder="") | keep],
+        "participant_1": [level_trial((3, 4, 5), 3, folder="") | keep],
+    }
+    for trials in people.values():
+        del trials[0]["subject_id"]
+    (folder / "pruned_dataset.pkl").write_bytes(pickle.dumps(people))
+    exec(example("import json, pickle"), {})
+    assert odd_ones("levels.json") == ODD
+    assert json.loads((folder / "levels.json").read_text())[1]["subject_id"] == "participant_1"
 
 
 @pytest.mark.parametrize("names", ["anchor,positive", "anchor:a,positive", "anchor:ref,positive:b"])
@@ -282,6 +312,11 @@ NUMBERS = "0 1 2\n4 5 3\n"
 TRIADS = "000 001 002\n004 005 003\n"
 
 
+def example(start):
+    """Return the Python code of the page that starts with a text."""
+    return start + re.findall(rf"```python\n{re.escape(start)}(.*?)```", PAGE, re.S)[0]
+
+
 def write_mat(path, **values):
     from scipy.io import savemat
 
@@ -295,13 +330,16 @@ MADE = {
     "data1854_batch5_test10.txt": NUMBERS,
     "things.csv": "img1,img2,ooo\n000,001,002\n",
     "RDM48_triplet.mat": {"RDM48_triplet": MATRIX},
+    "levels.json": json.dumps([level_trial((0, 1, 2), 2)]),
     "nature_triplets.txt": TRIADS,
     "vogue_triplets.txt": TRIADS,
     "obs.csv": "0,1,2,3,4,5,6,7,8\n",
     "birds.csv": "0,1,2,3,4,5,6,7,8\n",
     "judgments_general.mat": {"judgments": np.stack([MATRIX, MATRIX**2])},
+    "BEHAVIOR.mat": {"BEHAVIOR": {"set1": {"pairwisedistances": np.arange(30.0).reshape(2, 15)}}},
     "animals.mat": {"similarities": -MATRIX},
     "textures.mat": {"s": -MATRIX, "d": MATRIX, "n": 6.0},
+    "pieapp.csv": "anchor,first,second,p_second,num_votes\n000.jpg,001.jpg,002.jpg,0.25,40\n",
     "meta_info.csv": "ref_name,dist_name,mos,std\n000.jpg,001.jpg,5,1\n000.jpg,002.jpg,4,1\n",
     "triplets.csv": "anchor_img,positive_img,negative_img\n000.jpg,001.jpg,002.jpg\n",
     "likert.csv": "image_1,image_2,rating,subject\n000.jpg,001.jpg,5,a\n000.jpg,002.jpg,4,a\n",
@@ -338,5 +376,25 @@ def test_a_line_of_the_page_reads_a_file_in_the_published_layout(folder, line):
 
 def test_the_page_converts_the_most_central_of_three_images_to_two_triplets(folder):
     (folder / "survey_data.csv").write_text("id,central,first,second,third,ms\n7,2,1,2,3,900\n")
-    exec(re.findall(r"```python\n(import csv.*?)```", PAGE, re.S)[0], {})
+    exec(example("import csv\n\nwith open(\"survey_data"), {})
     assert (folder / "cars.csv").read_text().split() == ["1,2,3", "3,2,1"]
+
+
+def test_the_page_converts_the_share_for_image_a_of_pieapp(folder):
+    # labels/test/ref_1_pairwise_labels.csv, as dataset_README.md of the source describes it
+    labels = folder / "PieAPP/labels/test"
+    labels.mkdir(parents=True)
+    (labels / "ref_1_pairwise_labels.csv").write_text(
+        "ref. image, distorted image A, distorted image B, preference for A\n"
+        "ref_1.png,distort_1_a.png,distort_1_b.png,0.75\nref_1.png,ref_1.png,distort_1_b.png,1.0\n"
+    )
+    exec(example("import csv\nfrom pathlib"), {})
+    for name in ("reference_images/test/ref_1", "distorted_images/test/ref_1/distort_1_a"):
+        path = folder / "PieAPP" / f"{name}.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(path)
+    Image.new("RGB", (4, 4)).save(path.with_name("distort_1_b.png"))
+    triplets = opened("pieapp.csv,images=PieAPP,whole=true").load("test")
+    images = [triplets.stimuli.ids[role[0]] for role in (triplets.anchor, triplets.first, triplets.second)]
+    assert [Path(name).stem for name in images] == ["ref_1", "distort_1_b", "distort_1_a"]
+    assert (triplets.p_second.tolist(), triplets.num_votes.tolist()) == ([0.75], [40])
