@@ -31,6 +31,7 @@ REPLACED = {
         "--images": "--on judgments.csv,images=photographs",
         "--split": "--on judgments.csv,split=test",
         "--recipe": "--on RECIPE, such as --on recipe.toml",
+        "--no-examples": "the default: only --thumbnails adds images",
         **FORMATS,
     },
     "compare": {

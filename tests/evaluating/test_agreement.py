@@ -684,7 +684,7 @@ def test_examples_contain_at_most_27_images_of_112_pixels(examples, cli, lab):
     rng = np.random.default_rng(0)
     for name in NAMES:
         Image.fromarray(rng.integers(0, 256, (300, 500, 3), np.uint8)).save(lab / "photos" / name)
-    _, found = examples(*asked("triplets.csv"))["2afc"]
+    _, found = examples(*asked("triplets.csv"), "--thumbnails")["2afc"]
     pictures = found["pictures"].values()
     assert 3 <= len(pictures) <= 27
     decoded = [Image.open(io.BytesIO(base64.b64decode(each.partition(",")[2]))) for each in pictures]
@@ -696,8 +696,21 @@ def test_examples_contain_at_most_27_images_of_112_pixels(examples, cli, lab):
     assert "data:image/jpeg" not in (lab / "page.html").read_text()
 
 
+def test_a_csv_contains_images_only_if_thumbnails_are_requested(examples, cli, lab):
+    _, found = examples(*asked("triplets.csv"))["2afc"]
+    assert found["pictures"] == {}
+    assert "data:image" not in (lab / "scores.csv").read_text()
+    assert cli("report", "scores.csv", "--out", "page.html").returncode == 0
+    page = (lab / "page.html").read_text()
+    assert "data:image/jpeg" not in page
+    assert re.search(r'<span class="stimulus">\d\d.png</span>', page)
+    assert "measure with <code>perceptinit eval --thumbnails</code>" in page
+    done = cli("eval", "ours.parquet", *asked("triplets.csv"), "--no-examples")
+    assert "--no-examples was replaced by the default: only --thumbnails adds images" in done.stderr
+
+
 def test_examples_of_sets_without_images_have_names_and_matrices_have_none(examples, cli, lab):
-    found = examples(*(word for each in SETS for word in ("--on", f"{each},images=none")))
+    found = examples(*(word for each in SETS for word in ("--on", f"{each},images=none")), "--thumbnails")
     assert {measure: each["pictures"] for measure, (_, each) in found.items()} == {
         "2afc": {},
         "odd_one_out": {},
