@@ -58,7 +58,8 @@ def _draw_forest(score: ScoreComparison) -> figures.Figure:
     with figures.drawing(height=1.0 + ROW_INCHES * len(names)) as ax:
         values = _plot_forest(ax, score, names)
         alt = "; ".join(f"{name} {score.number(value)}" for name, value in values.items())
-        return figures.finish(ax, f"Scores of models: {score.name}", alt, CAPTION)
+        caption = f"{CAPTION} Gray: trivial models." if score.baselines else CAPTION
+        return figures.finish(ax, f"Scores of models: {score.name}", alt, caption)
 
 
 def _plot_forest(ax: Any, score: ScoreComparison, names: Sequence[str]) -> dict[str, float]:
@@ -74,7 +75,7 @@ def _plot_forest(ax: Any, score: ScoreComparison, names: Sequence[str]) -> dict[
         ax.plot(factor * value, row, "o", color=colour)
         if low is not None and high is not None:
             ax.plot([factor * low, factor * high], [row, row], color=colour)
-    ax.set_yticks(range(len(names)), [fill(name, LONGEST) for name in names], fontsize=9)
+    ax.set_yticks(range(len(names)), [fill(name, LONGEST) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(_unit(score))
     return {name: value for name, value, _ in points}
