@@ -18,8 +18,6 @@ from perceptinit.results.measures import is_perceptual, measure_title
 from perceptinit.verdict.trivial import find_best_model, find_leads, write_leads
 from perceptinit.verdict.verdict import can_be_derived_from
 
-# name of a trivial model, its score, and the difference of the best model from it, each with its interval
-Trivial = tuple[str, str, str]
 BESIDE = "the same judgments by"
 TO_CEILING = "to people"
 FORMULAS = tuple("=+-@＝＋－＠")  # first characters, also of full width, which East Asian spreadsheets read
@@ -131,11 +129,12 @@ def headings(comparison: Comparison) -> list[str]:
 class ScoreTable:
     """The table of scores on the page.
 
-    headings: headings of the cells. bodies: for each score its note, the cells of each arm, and trivial models.
+    headings: headings of the cells. bodies: for each score its note, the cells of each arm, and the rows of
+    trivial models, as in `list_trivial`.
     """
 
     headings: list[str]
-    bodies: list[tuple[ScoreComparison, str, list[tuple[str, list[str]]], list[Trivial]]]
+    bodies: list[tuple[ScoreComparison, str, list[tuple[str, list[str]]], list[tuple[str, str, str]]]]
 
     @classmethod
     def of(cls, comparison: Comparison) -> Self:
@@ -245,7 +244,6 @@ def list_statistics(comparison: Comparison) -> Iterator[list[str]]:
 def page_note(comparison: Comparison, score: ScoreComparison) -> str:
     """Return the note on a score for the page."""
     best = find_best_model(score)
-    lead = f"with the difference between {best} and each" if find_leads(score, best) else ""
     notes = [
         measure_title(score.measure),
         _describe_split(comparison, score),
@@ -253,7 +251,7 @@ def page_note(comparison: Comparison, score: ScoreComparison) -> str:
         trained_on(score),
         score.incomplete,
         "trivial models in gray" if score.baselines else "",
-        lead,
+        f"with the difference between {best} and each" if find_leads(score, best) else "",
         "" if score.higher_is_better else LOWER,
         "descriptive only" if score.is_diagnostic else "",
     ]
@@ -278,19 +276,19 @@ def trained_on(score: ScoreComparison) -> str:
     return f"the task of stage 1 in {arms}{score.seen_in_words}" if arms else ""
 
 
-def list_trivial(score: ScoreComparison) -> Iterator[Trivial]:
-    """Yield the trivial models on a score's judgments."""
-    leads = find_leads(score, find_best_model(score))
+def list_trivial(score: ScoreComparison) -> Iterator[tuple[str, str, str]]:
+    """Yield each trivial model, its score and the difference of the best model from it, with intervals."""
+    leads = {
+        name: f"{score.signed(lead.mean).removesuffix(' points')} [{score.interval(lead, ', ')}]"
+        for name, lead in find_leads(score, find_best_model(score)).items()
+    }
     for baseline in score.baselines:
         value = score.number(baseline.value)
         if baseline.interval:
             value += f" [{', '.join(map(score.number, baseline.interval))}]"
         elif baseline.error.missing:
             value += f" ({baseline.error.missing})"
-        difference = ""
-        if lead := leads.get(baseline.name):
-            difference = f"{score.signed(lead.mean).removesuffix(' points')} [{score.interval(lead, ', ')}]"
-        yield baseline.name, value, difference
+        yield baseline.name, value, leads.get(baseline.name, "")
 
 
 def baselines_in_words(score: ScoreComparison) -> str:

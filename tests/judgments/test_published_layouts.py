@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from perceptinit.components.building import find_component_warnings
 from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError, MissingPackageError, UsageError
 from perceptinit.evaluating.asked import judgments_table, read_asked
 from perceptinit.judgments.sources import as_table, build_judgments
 
@@ -180,26 +181,34 @@ def test_choices_of_two_of_four_images_by_number_are_read(folder):
     assert chosen(f"obs.csv,{keys}") == {(NAMES[0], NAMES[a], NAMES[b]) for a, b in closer_farther}
 
 
-def test_observations_of_psiz_are_refused_with_the_command_that_converts_them(folder):
-    # h5py is not required: HDF5 stores the names of arrays as plain text
+def write_psiz(path, stimulus_set, n_select):
+    """Write what `RankObservations.save` of psiz 0.4 writes, without times and weights."""
+    h5py = pytest.importorskip("h5py", reason="not installed")
+    with h5py.File(path, "w") as file:
+        file["trial_type"] = "RankObservations"
+        file["stimulus_set"] = np.array(stimulus_set, np.int32)
+        file["n_select"] = np.array(n_select, np.int32)
+        file["is_ranked"] = np.full(len(n_select), True)
+
+
+def test_observations_of_psiz_are_read_with_placeholders_and_any_number_of_choices(folder):
+    write_psiz("obs.hdf5", [[0, 1, 2, 3], [5, 4, 3, -1]], [2, 1])
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    keys = "is_ranked=true,names=names.txt,index_base=0"
+    expected = [(0, 1, 3), (0, 2, 3), (0, 1, 2), (5, 4, 3)]
+    assert chosen(f"obs.hdf5,{keys}") == {tuple(NAMES[i] for i in row) for row in expected}
+
+
+def test_hdf5_files_of_psiz_need_h5py_and_ranks(folder, monkeypatch):
+    # h5py is not required to recognize them: HDF5 stores the names of arrays as plain text
     (folder / "obs.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n...n_select...stimulus_set...")
-    with pytest.raises(UsageError) as error:
-        as_table("obs.hdf5", REGISTRY)
-    said = str(error.value)
-    assert "obs.hdf5: observations of psiz. Convert them: python -c " in said
-    assert "h5py.File('obs.hdf5')['stimulus_set']" in said
-    assert "use=multi-select" in said
-
-
-def test_the_command_converts_a_file_of_psiz(folder, monkeypatch):
-    h5py = pytest.importorskip("h5py")
-    with h5py.File("obs.hdf5", "w") as file:
-        file["stimulus_set"] = np.array([[0, 1, 2, 3], [1, 0, 2, 3]])
-        file["n_select"] = [1, 1]
-    with pytest.raises(UsageError) as error:
-        as_table("obs.hdf5", REGISTRY)
-    exec(str(error.value).split('python -c "')[1].split('"')[0])
-    assert (folder / "obs.csv").read_text() == "0,1,2,3\n1,0,2,3\n"
+    assert as_table("obs.hdf5", REGISTRY) == {"use": "multi-select", "path": "obs.hdf5"}
+    keys = "obs.hdf5,is_ranked=true,images=images"
+    (said,) = opened(keys).preflight()
+    assert said.startswith("obs.hdf5: not rank observations of psiz")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingPackageError, match=r"obs.hdf5: .hdf5 requires h5py. Run pip install h5py"):
+        opened(keys).load("test")
 
 
 # ---- judgments of pairs
@@ -333,8 +342,8 @@ MADE = {
     "levels.json": json.dumps([level_trial((0, 1, 2), 2)]),
     "nature_triplets.txt": TRIADS,
     "vogue_triplets.txt": TRIADS,
-    "obs.csv": "0,1,2,3,4,5,6,7,8\n",
-    "birds.csv": "0,1,2,3,4,5,6,7,8\n",
+    "obs.hdf5": ([range(9)], [2]),
+    "birds.hdf5": ([range(9)], [2]),
     "judgments_general.mat": {"judgments": np.stack([MATRIX, MATRIX**2])},
     "BEHAVIOR.mat": {"BEHAVIOR": {"set1": {"pairwisedistances": np.arange(30.0).reshape(2, 15)}}},
     "animals.mat": {"similarities": -MATRIX},
@@ -349,9 +358,11 @@ MADE = {
 }
 
 
-def test_the_page_lists_twenty_sets():
-    named = re.findall(r"^\|.*\| `([a-z0-9/-]+)` \|$", PAGE, re.M)
-    assert len(named) + len(LINES) >= 20
+def test_the_page_lists_more_than_twenty_sets():
+    # a set, its judgments and its line; a set may have several files, as in "THINGS, 48 objects (...)"
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| `([^`]+)` \|$", PAGE, re.M)
+    sets = {re.split(r",| \(", title)[0] for title, line in rows if line != "--on"}
+    assert len(sets) > 20
     assert {line.split(",")[0] for line in LINES} == set(MADE)
 
 
@@ -368,6 +379,8 @@ def test_a_line_of_the_page_reads_a_file_in_the_published_layout(folder, line):
         (folder / file).write_text("\n".join(names))
     if isinstance(MADE[name], str):
         (folder / name).write_text(MADE[name])
+    elif name.endswith(".hdf5"):
+        write_psiz(name, *MADE[name])
     else:
         write_mat(folder / name, **MADE[name])
     judgments = opened(f"{line},test_share=1.0,val_share=0.0")
@@ -376,7 +389,7 @@ def test_a_line_of_the_page_reads_a_file_in_the_published_layout(folder, line):
 
 def test_the_page_converts_the_most_central_of_three_images_to_two_triplets(folder):
     (folder / "survey_data.csv").write_text("id,central,first,second,third,ms\n7,2,1,2,3,900\n")
-    exec(example("import csv\n\nwith open(\"survey_data"), {})
+    exec(example('import csv\n\nwith open("survey_data'), {})
     assert (folder / "cars.csv").read_text().split() == ["1,2,3", "3,2,1"]
 
 

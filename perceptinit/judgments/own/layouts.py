@@ -10,11 +10,11 @@
 * jsPsych: `trial_type`, `response` (button number, from 0), and in the trial's `data`: `anchor`, `first`,
   `second`, or `image_1` to `image_3`. Source: docs.jspsych.org, data, button responses.
 * Levels: `image1Path`, `image2Path`, `image3Path` (on the server of the experiment), `selected_image`,
-  `subject_id`, `exp_trial_type`. Source: github.com/Frieda-Josefine/HumanEval_experiment, experiment/index.html
-  and analysis/stats_eval.ipynb.
+  `subject_id`, `exp_trial_type`. Source: github.com/Frieda-Josefine/HumanEval_experiment, files
+  experiment/index.html and analysis/stats_eval.ipynb.
 
-Rows of other trials and tasks, and rows without an answer, are skipped. If an image is a URL, or a path of the
-experiment, its name is the last part of the path.
+Rows of other trials and tasks, and rows without an answer, are skipped. If an image is a URL, or a path of
+the experiment, its name is the last part of the path.
 """
 
 # N rows
@@ -108,8 +108,8 @@ def rename_columns(columns: Columns, person: str | None = None) -> Columns:
         is_filled = [cell not in EMPTY for cell in columns.distinct[name]]
         columns = columns.select(np.array(is_filled, dtype=bool)[columns.codes[name]])
     if layout.trials and layout.trials[0] in columns:
-        column, value = layout.trials
-        columns = columns.select(np.array([cell == value for cell in columns.cells(column)], dtype=bool))
+        is_counted = [cell == layout.trials[1] for cell in columns.cells(layout.trials[0])]
+        columns = columns.select(np.array(is_counted, dtype=bool))
     for name in [person] if person else layout.subject:
         if name in columns:
             source.setdefault("subject", name)
