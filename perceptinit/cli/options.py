@@ -82,7 +82,10 @@ REFUSED = {
         ("--submit", "--jobs", SCHEDULES),
         ("--submit", "--fresh", KEEPS),
     ),
-    "eval": (("--pooling", "no --layer", "Add --layer, such as --layer all"),),
+    "eval": (
+        ("--pooling", "no --layer", "Add --layer, such as --layer all"),
+        ("--thumbnails", "no --format csv", "`report` shows the images of the CSV"),
+    ),
     "compare": (
         RUN_OR_SEED,
         ("--explain", "--when", "Choose one"),

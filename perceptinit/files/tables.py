@@ -168,7 +168,10 @@ def _read_psiz(path: Path) -> Columns:
         import h5py
     except ModuleNotFoundError as error:
         raise MissingPackageError(f"{path}: .hdf5 requires h5py. Run pip install h5py") from error
-    with reading(f"{path}: not rank observations of psiz", OSError, KeyError), h5py.File(path) as file:
+    with (
+        reading(f"{path}: not rank observations of psiz", OSError, KeyError, ValueError),
+        h5py.File(path) as file,
+    ):
         images = file["stimulus_set"][:]
         num_chosen = file["n_select"][:]
     cells: dict[str, list[Any]] = {"anchor": images[:, 0].tolist()}

@@ -738,6 +738,8 @@ def test_a_csv_contains_images_only_if_thumbnails_are_requested(examples, cli, l
     assert "measure with <code>perceptinit eval --thumbnails</code>" in page
     done = cli("eval", "ours.parquet", *asked("triplets.csv"), "--no-examples")
     assert "--no-examples was replaced by the default: only --thumbnails adds images" in done.stderr
+    done = cli("eval", "ours.parquet", *asked("triplets.csv"), "--thumbnails")
+    assert "--thumbnails requires --format csv. `report` shows the images of the CSV" in done.stderr
 
 
 def test_examples_of_sets_without_images_have_names_and_matrices_have_none(examples, cli, lab):
