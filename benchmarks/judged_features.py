@@ -85,7 +85,7 @@ def evaluate(folder: Path, models: int, sets: Sequence[str]) -> bench.Spent:
             at_once=8,
             device="cpu",
             no_cache=True,
-            examples=False,
+            thumbnails=False,
         )
         return Judged.of(compare(run(request, build_plugin_manager().registry, print).runs))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -63,9 +63,12 @@ def eval_(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Do not cache classifiers and embeddings.")
     ] = False,
-    examples: Annotated[
-        bool, typer.Option(help="With --format csv: add judgments with small copies of images for `report`.")
-    ] = True,
+    thumbnails: Annotated[
+        bool,
+        typer.Option(
+            "--thumbnails", help="With --format csv: add small copies of images of judgments for `report`."
+        ),
+    ] = False,
     format_: Format = None,
     all_: All = False,
 ) -> None:
@@ -88,7 +91,6 @@ def eval_(
     from perceptinit.evaluating.request import Request
 
     request = Request(**{each.name: ctx.params[each.name] for each in fields(Request)})
-    request = replace(request, examples=examples and format_ == "csv")
     with divert_output(sys.stderr, 2):  # models and plug-ins may print
         found = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
     if not found.session.joint.rank and found.runs.runs:

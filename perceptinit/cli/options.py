@@ -31,6 +31,7 @@ REPLACED = {
         "--images": "--on judgments.csv,images=photographs",
         "--split": "--on judgments.csv,split=test",
         "--recipe": "--on RECIPE, such as --on recipe.toml",
+        "--no-examples": "the default: only --thumbnails adds images",
         **FORMATS,
     },
     "compare": {
@@ -81,7 +82,10 @@ REFUSED = {
         ("--submit", "--jobs", SCHEDULES),
         ("--submit", "--fresh", KEEPS),
     ),
-    "eval": (("--pooling", "no --layer", "Add --layer, such as --layer all"),),
+    "eval": (
+        ("--pooling", "no --layer", "Add --layer, such as --layer all"),
+        ("--thumbnails", "no --format csv", "`report` shows the images of the CSV"),
+    ),
     "compare": (
         RUN_OR_SEED,
         ("--explain", "--when", "Choose one"),

@@ -59,8 +59,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
         if is_judged:
             sets = read_sets(asked, models, registry)
             measured = measure_models(models, sets, request, session)
-            if request.examples:
-                add_examples(measured, sets)
+            add_examples(measured, sets, with_images=request.thumbnails)
             summary = "; ".join(map(describe_set, sets))
         else:
             measured = _measure_on_sets(asked, models, registry, session)

@@ -1,4 +1,4 @@
-"""Judgments that show how models and people, or two models, differ, with small copies of their images."""
+"""Judgments that show how models and people, or two models, differ."""
 
 # L models, N judgments of three images
 from __future__ import annotations
@@ -23,8 +23,14 @@ NUM_SHOWN = 3  # judgments of each kind
 EXAMPLES = "examples"  # key in `Score.extra` of the best model on a set
 
 
-def add_examples(measured: Sequence[Measured], sets: Sequence[JudgedSet]) -> None:
-    """Add examples to the score of the best model on each set; matrices contain no choices, so have none."""
+def add_examples(measured: Sequence[Measured], sets: Sequence[JudgedSet], *, with_images: bool) -> None:
+    """Add examples to the score of the best model on each set; matrices contain no choices, so have none.
+
+    Args:
+        measured: The models.
+        sets: The sets on which they were measured.
+        with_images: Whether to add small copies of images, and not only their names.
+    """
     for each in sets:
         found = {
             (place, row): score
@@ -40,6 +46,8 @@ def add_examples(measured: Sequence[Measured], sets: Sequence[JudgedSet]) -> Non
         place, row = order[0]
         best = found[order[0]]
         examples = _choose(each.measure.data, titles, choices)
+        if with_images:
+            examples["pictures"] = _shrink(each.measure.data.stimuli, examples["kinds"])
         measured[place].scores[row] = replace(best, extra={**best.extra, EXAMPLES: examples})
 
 
@@ -63,7 +71,6 @@ def _choose(data: Any, titles: Sequence[str], choices: np.ndarray) -> dict[str, 
         kinds["two"] = gaps, (first != second) & (first >= 0) & (second >= 0), 2
     by_chance = generator(0, "examples").permutation(len(rows))  # the order of equal leads
     shown: list[dict[str, Any]] = []
-    names: set[str] = set()
     for kind, (lead, differs, num_models) in kinds.items():
         ordered = by_chance[np.argsort(-lead[by_chance], kind="stable")]
         chosen = ordered[differs[ordered]][:NUM_SHOWN]
@@ -73,9 +80,8 @@ def _choose(data: Any, titles: Sequence[str], choices: np.ndarray) -> dict[str, 
             _describe(own, votes[row], dict(zip(named, choices[:num_models, row], strict=True)))
             for own, row in zip(ids, chosen, strict=True)
         ]
-        names.update(*ids)
         shown.append({"kind": kind, "models": named, "num": int(differs.sum()), "judgments": judgments})
-    return {"num": len(rows), "kinds": shown, "pictures": _shrink(data.stimuli, names)}
+    return {"num": len(rows), "kinds": shown, "pictures": {}}
 
 
 def _is_of(score: Score, each: JudgedSet) -> bool:
@@ -105,10 +111,12 @@ def _list_votes(data: Any) -> tuple[np.ndarray, np.ndarray]:
     return data.roles.T, np.stack([0 * for_second, data.num_votes - for_second, for_second], axis=1)
 
 
-def _shrink(stimuli: Stimuli, names: set[str]) -> dict[str, str]:
-    """Return small copies of images by name; empty if only the names are available."""
+def _shrink(stimuli: Stimuli, kinds: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return small copies of the shown images by name; empty if only the names are available."""
     if are_without_files(stimuli):
         return {}
+    judgments = [judgment for kind in kinds for judgment in kind["judgments"]]
+    names = {image["name"] for judgment in judgments for image in judgment}
     rows = [row for row, name in enumerate(stimuli.ids) if name in names]
     return {
         stimuli.ids[row]: thumbnail(stimuli.images[row], stimuli.ids[row], stimuli.background) for row in rows

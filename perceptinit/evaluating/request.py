@@ -23,4 +23,4 @@ class Request:
     at_once: int
     device: str
     no_cache: bool
-    examples: bool
+    thumbnails: bool

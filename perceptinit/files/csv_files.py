@@ -15,6 +15,8 @@ from perceptinit.files.reading import open_regular
 
 ARRAYS = (".npy", ".npz", ".mat")
 SEPARATORS = ",;\t"
+# pyarrow refuses rows that are longer than a block; values by item of 200,000 judgments take 16 MB
+BLOCK_BYTES = 32 << 20
 
 
 def read_csv(
@@ -116,7 +118,9 @@ def _read_arrow(
     table = arrow_csv.read_csv(
         file,
         # pyarrow numbers rows only without threads
-        arrow_csv.ReadOptions(use_threads=False, column_names=places, skip_rows=num_header_lines),
+        arrow_csv.ReadOptions(
+            use_threads=False, column_names=places, skip_rows=num_header_lines, block_size=BLOCK_BYTES
+        ),
         arrow_csv.ParseOptions(
             delimiter=separator, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
         ),

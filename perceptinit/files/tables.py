@@ -25,8 +25,8 @@ def read_table(path: Path, names: str | None = None) -> Columns:
     """Return the columns of a table. An unchanged file is read only once.
 
     The suffix selects the reader in `READERS`; other files are read as CSV. The first sheet of an .xlsx
-    file is read. JSON files contain records, in one list or one per line. Cells of .txt files without commas,
-    semicolons and tabs are separated by spaces.
+    file is read. JSON files contain records, in one list or one per line, and HDF5 files observations of
+    psiz. Cells of .txt files without commas, semicolons and tabs are separated by spaces.
 
     Args:
         path: The file.
@@ -35,7 +35,7 @@ def read_table(path: Path, names: str | None = None) -> Columns:
 
     Raises:
         DataError: If the file is missing, is not a table or has no rows.
-        MissingPackageError: If the optional package for .xlsx files is not installed.
+        MissingPackageError: If the optional package for .xlsx or HDF5 files is not installed.
     """
     require_file(path, "" if path.is_absolute() else f" (looked in {Path.cwd()}). Set its path")
     with reading(f"{path}: cannot be read", OSError):
@@ -159,6 +159,30 @@ def _read_parquet(path: Path) -> Columns:
         return _encode(path, table, np.arange(2, table.num_rows + 2))
 
 
+def _read_psiz(path: Path) -> Columns:
+    """Return rank observations: numbers of the query, of chosen images in order and of other images.
+
+    Source: `RankObservations.save` of psiz 0.4, where -1 fills up trials with fewer images.
+    """
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(f"{path}: .hdf5 requires h5py. Run pip install h5py") from error
+    with (
+        reading(f"{path}: not rank observations of psiz", OSError, KeyError, ValueError),
+        h5py.File(path) as file,
+    ):
+        images = file["stimulus_set"][:]
+        num_chosen = file["n_select"][:]
+    cells: dict[str, list[Any]] = {"anchor": images[:, 0].tolist()}
+    for place in range(1, images.shape[1]):
+        column = images[:, place]
+        for name, is_own in (("chosen", place <= num_chosen), ("other", place > num_chosen)):
+            filled = is_own & (column >= 0)
+            cells[f"{name}_{place}"] = [int(n) if f else None for n, f in zip(column, filled, strict=True)]
+    return Columns.of(path, cells, np.arange(1, len(images) + 1))
+
+
 def _encode(path: Path, table: Any, rows: np.ndarray) -> Columns:
     """Return the columns of a pyarrow table without blank rows."""
     header = table.column_names
@@ -202,3 +226,5 @@ READERS = {
     ".jsonl": _read_json,
 }
 TABLE_SUFFIXES = tuple(READERS)
+HDF5_SUFFIXES = (".hdf5", ".h5")  # of matrices, too
+READERS |= dict.fromkeys(HDF5_SUFFIXES, _read_psiz)

@@ -30,8 +30,8 @@ from perceptinit.judgments.own.rdm_files import (
     EXPORT,
     EXPORT_SUFFIXES,
     MATRIX_SUFFIXES,
+    is_psiz,
     is_square_csv,
-    refuse_psiz,
 )
 from perceptinit.protocols import Judgments
 from perceptinit.registry import Entry, Registry, unknown
@@ -127,13 +127,10 @@ def as_table(
 
 
 def _choose_reader(path: Path, names: str | None) -> str:
-    """Return the component that reads a file, chosen by its suffix and columns.
-
-    Raises:
-        UsageError: If psiz wrote the file.
-    """
+    """Return the component that reads a file, chosen by its suffix and columns."""
+    if is_psiz(path):
+        return "multi-select"
     if path.suffix in MATRIX_SUFFIXES:
-        refuse_psiz(path)
         return EXPORT if path.suffix in EXPORT_SUFFIXES else "rdm"
     try:
         columns = read_table(path, names)

@@ -15,7 +15,7 @@ from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, Sc
 from perceptinit.analysis.numbers import counts, number
 from perceptinit.reports.stages import find_split, held_out_accuracy
 from perceptinit.results.measures import is_perceptual, measure_title
-from perceptinit.verdict.trivial import write_leads
+from perceptinit.verdict.trivial import find_best_model, find_leads, write_leads
 from perceptinit.verdict.verdict import can_be_derived_from
 
 BESIDE = "the same judgments by"
@@ -127,10 +127,14 @@ def headings(comparison: Comparison) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ScoreTable:
-    """The table of scores on the page: headings, and for each score its note and the cells of each arm."""
+    """The table of scores on the page.
+
+    headings: headings of the cells. bodies: for each score its note, the cells of each arm, and the rows of
+    trivial models, as in `list_trivial`.
+    """
 
     headings: list[str]
-    bodies: list[tuple[ScoreComparison, str, list[tuple[str, list[str]]]]]
+    bodies: list[tuple[ScoreComparison, str, list[tuple[str, list[str]]], list[tuple[str, str, str]]]]
 
     @classmethod
     def of(cls, comparison: Comparison) -> Self:
@@ -139,7 +143,7 @@ class ScoreTable:
         bodies = []
         for score in scores:
             rows = [(arm.arm, cells(comparison, score, arm)) for arm in score.arms]
-            bodies.append((score, page_note(comparison, score), rows))
+            bodies.append((score, page_note(comparison, score), rows, list(list_trivial(score))))
         return cls(headings(comparison), bodies)
 
 
@@ -239,14 +243,15 @@ def list_statistics(comparison: Comparison) -> Iterator[list[str]]:
 
 def page_note(comparison: Comparison, score: ScoreComparison) -> str:
     """Return the note on a score for the page."""
-    baselines = baselines_in_words(score)
+    best = find_best_model(score)
     notes = [
         measure_title(score.measure),
         _describe_split(comparison, score),
         *_fact_notes(score),
         trained_on(score),
         score.incomplete,
-        f"{BESIDE} {baselines}" if baselines else "",
+        "trivial models in gray" if score.baselines else "",
+        f"with the difference between {best} and each" if find_leads(score, best) else "",
         "" if score.higher_is_better else LOWER,
         "descriptive only" if score.is_diagnostic else "",
     ]
@@ -271,12 +276,22 @@ def trained_on(score: ScoreComparison) -> str:
     return f"the task of stage 1 in {arms}{score.seen_in_words}" if arms else ""
 
 
+def list_trivial(score: ScoreComparison) -> Iterator[tuple[str, str, str]]:
+    """Yield each trivial model, its score and the difference of the best model from it, with intervals."""
+    leads = {
+        name: f"{score.signed(lead.mean).removesuffix(' points')} [{score.interval(lead, ', ')}]"
+        for name, lead in find_leads(score, find_best_model(score)).items()
+    }
+    for baseline in score.baselines:
+        value = score.number(baseline.value)
+        if baseline.interval:
+            value += f" [{', '.join(map(score.number, baseline.interval))}]"
+        elif baseline.error.missing:
+            value += f" ({baseline.error.missing})"
+        yield baseline.name, value, leads.get(baseline.name, "")
+
+
 def baselines_in_words(score: ScoreComparison) -> str:
     """Return the scores of trivial models on a score's judgments, and leads of the best model, as text."""
-    parts = []
-    for baseline in score.baselines:
-        edges = list(map(score.number, baseline.interval or ()))
-        shown = f"{baseline.name} {score.number(baseline.value)}"
-        missing = f" ({baseline.error.missing})" if baseline.error.missing else ""
-        parts.append(f"{shown} [{', '.join(edges)}]" if edges else f"{shown}{missing}")
-    return "; ".join(filter(None, [", ".join(parts), write_leads(score)]))
+    parts = ", ".join(f"{name} {value}" for name, value, _ in list_trivial(score))
+    return "; ".join(filter(None, [parts, write_leads(score)]))

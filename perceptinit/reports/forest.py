@@ -45,7 +45,7 @@ def draw_sets(comparison: Comparison, format: str) -> bytes:
     with figures.drawing(height, rows, columns, shares_x=False) as axes:
         every = np.atleast_1d(axes).ravel()
         for ax, (title, score) in zip(every, by_set.items(), strict=False):
-            _plot_forest(ax, score, names)
+            _plot_forest(ax, score, names, fontsize=9)
             ax.set_title(title)
         for ax in every[len(by_set) :]:
             ax.set_axis_off()
@@ -58,10 +58,13 @@ def _draw_forest(score: ScoreComparison) -> figures.Figure:
     with figures.drawing(height=1.0 + ROW_INCHES * len(names)) as ax:
         values = _plot_forest(ax, score, names)
         alt = "; ".join(f"{name} {score.number(value)}" for name, value in values.items())
-        return figures.finish(ax, f"Scores of models: {score.name}", alt, CAPTION)
+        caption = f"{CAPTION} Gray: trivial models." if score.baselines else CAPTION
+        return figures.finish(ax, f"Scores of models: {score.name}", alt, caption)
 
 
-def _plot_forest(ax: Any, score: ScoreComparison, names: Sequence[str]) -> dict[str, float]:
+def _plot_forest(
+    ax: Any, score: ScoreComparison, names: Sequence[str], fontsize: int = 10
+) -> dict[str, float]:
     """Plot the scores of models and trivial models, with a row for each name, and return them by name."""
     factor = 100 if score.is_share else 1
     points = [(arm.arm, arm.value.mean, (arm.value.low, arm.value.high)) for arm in score.arms if arm.value]
@@ -74,7 +77,7 @@ def _plot_forest(ax: Any, score: ScoreComparison, names: Sequence[str]) -> dict[
         ax.plot(factor * value, row, "o", color=colour)
         if low is not None and high is not None:
             ax.plot([factor * low, factor * high], [row, row], color=colour)
-    ax.set_yticks(range(len(names)), [fill(name, LONGEST) for name in names], fontsize=9)
+    ax.set_yticks(range(len(names)), [fill(name, LONGEST) for name in names], fontsize=fontsize)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(_unit(score))
     return {name: value for name, value, _ in points}

@@ -16,7 +16,7 @@ from perceptinit.evaluators.metrics import (
     share_score,
 )
 from perceptinit.evaluators.rank_correlation import kendall_without, spearman_without
-from perceptinit.evaluators.rsa import correlations, noise_ceilings, pseudo_items
+from perceptinit.evaluators.rsa import correlations, model_dissimilarities, noise_ceilings, pseudo_items
 
 
 def test_the_standard_error_of_a_share_is_binomial():
@@ -123,6 +123,26 @@ def test_rank_correlations_without_a_group_equal_those_of_scipy(own, scipys, num
     for mask, value in zip([group >= 0, *(group != g for g in range(6))], found, strict=True):
         pairs = np.triu(np.outer(mask, mask), 1) & ~np.isnan(subject)
         assert value == pytest.approx(scipys(model[pairs], subject[pairs]).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("distance", "correlate", "expected"),
+    [
+        ("euclidean", spearman_without, -0.01731879166745634),
+        ("euclidean", kendall_without, -0.011769691191270724),
+        ("pearson", spearman_without, 0.0019692406153917867),
+        ("pearson", kendall_without, 0.0012288786482334835),
+    ],
+)
+def test_correlations_on_the_same_features_equal_those_of_rsatoolbox(distance, correlate, expected):
+    """Expected values: the mean of `compare` of rsatoolbox 0.3.2, with `calc_rdm` of these features."""
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(30, 16)).astype(np.float32) + 1
+    matrices = rng.random((4, 30, 30))
+    matrices = (matrices + matrices.transpose(0, 2, 1)) * (1 - np.eye(30))
+    model = model_dissimilarities(features.astype(np.float64), distance)
+    found = correlations(model, matrices, correlate, np.arange(30), 0)
+    assert found.mean() == pytest.approx(expected, abs=1e-9)
 
 
 def test_pseudo_values_have_the_mean_of_the_score_and_the_error_of_the_jackknife():

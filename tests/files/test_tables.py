@@ -67,6 +67,13 @@ def test_an_error_names_the_file_and_the_row(tmp_path, text, message):
         read_table(write(tmp_path / "a.csv", text))
 
 
+def test_a_row_may_be_longer_than_a_megabyte(tmp_path):
+    # details of a score of 20,000 judgments take 1.6 MB; pyarrow's default limit is a block of 1 MB
+    cell = "x" * 3_000_000
+    (tmp_path / "t.csv").write_text(f"a,b\n{cell},1\n{cell},2\n")
+    assert read_table(tmp_path / "t.csv").cells("a") == [cell, cell]
+
+
 def test_selected_columns_are_read_verbatim(tmp_path):
     path = write(tmp_path / "pairs.tsv", 'url\tpath\tcaption\nu\ta.jpg\t a, "b"\nv\tb.jpg\tc\n')
     table, rows = read_csv(path, "\t", ["caption", "path"])

@@ -1,6 +1,7 @@
 """Scores of trivial models: computed by hand, in scores, in `data check` and in tables."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -27,6 +28,7 @@ from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.judgments.scoring import HeldOutError
 from perceptinit.reports.columns import page_note
 from perceptinit.reports.formats import json_table, markdown_table
+from perceptinit.reports.report import render
 from perceptinit.results.runs import load_runs
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 from perceptinit.verdict.headline import Judged
@@ -186,8 +188,9 @@ def test_tables_and_page_show_baselines_with_intervals(tmp_path):
     beside = "pixels 32 x 32 65.1 [63.1, 67.1], mean colour 60.0"
     assert beside in markdown_table(Judged.of(comparison), comparison.scores)
     note = page_note(comparison, comparison.scores[0])
-    assert "chance 50.0, human ceiling 75.0 to 84.0" in note
-    assert beside in note
+    assert "chance 50.0, human ceiling 75.0 to 84.0, 50 examples, trivial models in gray" in note
+    page = re.sub(r"<[^>]*>", " ", render(Judged.of(comparison), with_examples=False))
+    assert "pixels 32 x 32 65.1 [63.1, 67.1] mean colour 60.0" in " ".join(page.split())
     stated = json.loads(json_table(Judged.of(comparison), comparison.scores))["baselines"]["2afc/x"]
     assert stated["pixels 32 x 32"] == {"value": 0.651, "stderr": 0.01}
 

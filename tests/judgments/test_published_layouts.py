@@ -1,6 +1,9 @@
 """Files in the layouts of published sets are read with keys, without editing them."""
 
+import json
+import pickle
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ from PIL import Image
 
 from perceptinit.components.building import find_component_warnings
 from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError, MissingPackageError, UsageError
 from perceptinit.evaluating.asked import judgments_table, read_asked
 from perceptinit.judgments.sources import as_table, build_judgments
 
@@ -85,15 +88,43 @@ def test_columns_of_a_header_are_renamed(folder):
     }
 
 
-def test_odd_one_out_questions_with_levels_are_read_before_columns_are_renamed(folder):
-    # a question, its level and the odd image, under the names of the source
-    (folder / "levels.csv").write_text(
-        "trial,level,left,middle,right,selected\n"
-        "1,coarse,000.jpg,001.jpg,002.jpg,002.jpg\n2,fine,003.jpg,004.jpg,005.jpg,003.jpg\n"
-    )
-    names = "image_1:left,image_2:middle,image_3:right,odd:selected"
-    assert odd_ones(f"levels.csv,columns={names}") == ODD
-    assert odd_ones(f"levels.csv,columns={names},use=odd-one-out") == ODD
+# trials of Levels, as its experiment saves them: experiment/index.html of Frieda-Josefine/HumanEval_experiment
+STIMULI = "stimuli/imagenet2012_human_eval_v2.1_category_stratified_triplets/"
+
+
+def level_trial(numbers, selected, kind="exp_trial", folder=STIMULI, person="participant_0"):
+    paths = {f"image{place}Path": f"{folder}{NAMES[i]}" for place, i in enumerate(numbers, 1)}
+    answer = {"selected_image": selected if isinstance(selected, str) else f"{folder}{NAMES[selected]}"}
+    return {**paths, **answer, "subject_id": person, "exp_trial_type": kind, "rt": 812.5}
+
+
+def test_trials_of_levels_are_read_before_columns_are_renamed(folder):
+    trials = [
+        {"trial_type": "fullscreen", "rt": 1},
+        level_trial((0, 1, 2), 2),
+        level_trial((3, 4, 5), 3, person="participant_1"),
+        level_trial((0, 1, 3), 3, kind="catch_trial", folder="stimuli/catch_trials/"),
+        level_trial((0, 1, 4), "No image selected"),
+    ]
+    (folder / "levels.json").write_text("\n".join(map(json.dumps, trials)))
+    assert odd_ones("levels.json") == ODD
+    people = opened("levels.json,split_by=person,images=images,test_share=1.0,val_share=0.0")
+    assert len(set(people.load_odd_one_out("test").group.tolist())) == 2
+
+
+def test_the_published_selection_of_levels_is_converted_and_read(folder):
+    # processed_data/pruned_dataset.pkl: names without a folder, by person
+    keep = {"triplet_type": "class_border"}
+    people = {
+        "participant_0": [level_trial((0, 1, 2), 2, folder="") | keep],
+        "participant_1": [level_trial((3, 4, 5), 3, folder="") | keep],
+    }
+    for trials in people.values():
+        del trials[0]["subject_id"]
+    (folder / "pruned_dataset.pkl").write_bytes(pickle.dumps(people))
+    exec(example("import json, pickle"), {})
+    assert odd_ones("levels.json") == ODD
+    assert json.loads((folder / "levels.json").read_text())[1]["subject_id"] == "participant_1"
 
 
 @pytest.mark.parametrize("names", ["anchor,positive", "anchor:a,positive", "anchor:ref,positive:b"])
@@ -150,26 +181,34 @@ def test_choices_of_two_of_four_images_by_number_are_read(folder):
     assert chosen(f"obs.csv,{keys}") == {(NAMES[0], NAMES[a], NAMES[b]) for a, b in closer_farther}
 
 
-def test_observations_of_psiz_are_refused_with_the_command_that_converts_them(folder):
-    # h5py is not required: HDF5 stores the names of arrays as plain text
+def write_psiz(path, stimulus_set, n_select):
+    """Write what `RankObservations.save` of psiz 0.4 writes, without times and weights."""
+    h5py = pytest.importorskip("h5py", reason="not installed")
+    with h5py.File(path, "w") as file:
+        file["trial_type"] = "RankObservations"
+        file["stimulus_set"] = np.array(stimulus_set, np.int32)
+        file["n_select"] = np.array(n_select, np.int32)
+        file["is_ranked"] = np.full(len(n_select), True)
+
+
+def test_observations_of_psiz_are_read_with_placeholders_and_any_number_of_choices(folder):
+    write_psiz("obs.hdf5", [[0, 1, 2, 3], [5, 4, 3, -1]], [2, 1])
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    keys = "is_ranked=true,names=names.txt,index_base=0"
+    expected = [(0, 1, 3), (0, 2, 3), (0, 1, 2), (5, 4, 3)]
+    assert chosen(f"obs.hdf5,{keys}") == {tuple(NAMES[i] for i in row) for row in expected}
+
+
+def test_hdf5_files_of_psiz_need_h5py_and_ranks(folder, monkeypatch):
+    # h5py is not required to recognize them: HDF5 stores the names of arrays as plain text
     (folder / "obs.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n...n_select...stimulus_set...")
-    with pytest.raises(UsageError) as error:
-        as_table("obs.hdf5", REGISTRY)
-    said = str(error.value)
-    assert "obs.hdf5: observations of psiz. Convert them: python -c " in said
-    assert "h5py.File('obs.hdf5')['stimulus_set']" in said
-    assert "use=multi-select" in said
-
-
-def test_the_command_converts_a_file_of_psiz(folder, monkeypatch):
-    h5py = pytest.importorskip("h5py")
-    with h5py.File("obs.hdf5", "w") as file:
-        file["stimulus_set"] = np.array([[0, 1, 2, 3], [1, 0, 2, 3]])
-        file["n_select"] = [1, 1]
-    with pytest.raises(UsageError) as error:
-        as_table("obs.hdf5", REGISTRY)
-    exec(str(error.value).split('python -c "')[1].split('"')[0])
-    assert (folder / "obs.csv").read_text() == "0,1,2,3\n1,0,2,3\n"
+    assert as_table("obs.hdf5", REGISTRY) == {"use": "multi-select", "path": "obs.hdf5"}
+    keys = "obs.hdf5,is_ranked=true,images=images"
+    (said,) = opened(keys).preflight()
+    assert said.startswith("obs.hdf5: not rank observations of psiz")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingPackageError, match=r"obs.hdf5: .hdf5 requires h5py. Run pip install h5py"):
+        opened(keys).load("test")
 
 
 # ---- judgments of pairs
@@ -282,6 +321,11 @@ NUMBERS = "0 1 2\n4 5 3\n"
 TRIADS = "000 001 002\n004 005 003\n"
 
 
+def example(start):
+    """Return the Python code of the page that starts with a text."""
+    return start + re.findall(rf"```python\n{re.escape(start)}(.*?)```", PAGE, re.S)[0]
+
+
 def write_mat(path, **values):
     from scipy.io import savemat
 
@@ -295,13 +339,16 @@ MADE = {
     "data1854_batch5_test10.txt": NUMBERS,
     "things.csv": "img1,img2,ooo\n000,001,002\n",
     "RDM48_triplet.mat": {"RDM48_triplet": MATRIX},
+    "levels.json": json.dumps([level_trial((0, 1, 2), 2)]),
     "nature_triplets.txt": TRIADS,
     "vogue_triplets.txt": TRIADS,
-    "obs.csv": "0,1,2,3,4,5,6,7,8\n",
-    "birds.csv": "0,1,2,3,4,5,6,7,8\n",
+    "obs.hdf5": ([range(9)], [2]),
+    "birds.hdf5": ([range(9)], [2]),
     "judgments_general.mat": {"judgments": np.stack([MATRIX, MATRIX**2])},
+    "BEHAVIOR.mat": {"BEHAVIOR": {"set1": {"pairwisedistances": np.arange(30.0).reshape(2, 15)}}},
     "animals.mat": {"similarities": -MATRIX},
     "textures.mat": {"s": -MATRIX, "d": MATRIX, "n": 6.0},
+    "pieapp.csv": "anchor,first,second,p_second,num_votes\n000.jpg,001.jpg,002.jpg,0.25,40\n",
     "meta_info.csv": "ref_name,dist_name,mos,std\n000.jpg,001.jpg,5,1\n000.jpg,002.jpg,4,1\n",
     "triplets.csv": "anchor_img,positive_img,negative_img\n000.jpg,001.jpg,002.jpg\n",
     "likert.csv": "image_1,image_2,rating,subject\n000.jpg,001.jpg,5,a\n000.jpg,002.jpg,4,a\n",
@@ -311,9 +358,11 @@ MADE = {
 }
 
 
-def test_the_page_lists_twenty_sets():
-    named = re.findall(r"^\|.*\| `([a-z0-9/-]+)` \|$", PAGE, re.M)
-    assert len(named) + len(LINES) >= 20
+def test_the_page_lists_more_than_twenty_sets():
+    # a set, its judgments and its line; a set may have several files, as in "THINGS, 48 objects (...)"
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| `([^`]+)` \|$", PAGE, re.M)
+    sets = {re.split(r",| \(", title)[0] for title, line in rows if line != "--on"}
+    assert len(sets) > 20
     assert {line.split(",")[0] for line in LINES} == set(MADE)
 
 
@@ -330,6 +379,8 @@ def test_a_line_of_the_page_reads_a_file_in_the_published_layout(folder, line):
         (folder / file).write_text("\n".join(names))
     if isinstance(MADE[name], str):
         (folder / name).write_text(MADE[name])
+    elif name.endswith(".hdf5"):
+        write_psiz(name, *MADE[name])
     else:
         write_mat(folder / name, **MADE[name])
     judgments = opened(f"{line},test_share=1.0,val_share=0.0")
@@ -338,5 +389,25 @@ def test_a_line_of_the_page_reads_a_file_in_the_published_layout(folder, line):
 
 def test_the_page_converts_the_most_central_of_three_images_to_two_triplets(folder):
     (folder / "survey_data.csv").write_text("id,central,first,second,third,ms\n7,2,1,2,3,900\n")
-    exec(re.findall(r"```python\n(import csv.*?)```", PAGE, re.S)[0], {})
+    exec(example('import csv\n\nwith open("survey_data'), {})
     assert (folder / "cars.csv").read_text().split() == ["1,2,3", "3,2,1"]
+
+
+def test_the_page_converts_the_share_for_image_a_of_pieapp(folder):
+    # labels/test/ref_1_pairwise_labels.csv, as dataset_README.md of the source describes it
+    labels = folder / "PieAPP/labels/test"
+    labels.mkdir(parents=True)
+    (labels / "ref_1_pairwise_labels.csv").write_text(
+        "ref. image, distorted image A, distorted image B, preference for A\n"
+        "ref_1.png,distort_1_a.png,distort_1_b.png,0.75\nref_1.png,ref_1.png,distort_1_b.png,1.0\n"
+    )
+    exec(example("import csv\nfrom pathlib"), {})
+    for name in ("reference_images/test/ref_1", "distorted_images/test/ref_1/distort_1_a"):
+        path = folder / "PieAPP" / f"{name}.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(path)
+    Image.new("RGB", (4, 4)).save(path.with_name("distort_1_b.png"))
+    triplets = opened("pieapp.csv,images=PieAPP,whole=true").load("test")
+    images = [triplets.stimuli.ids[role[0]] for role in (triplets.anchor, triplets.first, triplets.second)]
+    assert [Path(name).stem for name in images] == ["ref_1", "distort_1_b", "distort_1_a"]
+    assert (triplets.p_second.tolist(), triplets.num_votes.tolist()) == ([0.75], [40])

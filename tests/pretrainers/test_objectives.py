@@ -584,7 +584,7 @@ def request(model, on=()):
         "workers": None,
         "at_once": 8,
         "no_cache": False,
-        "examples": False,
+        "thumbnails": False,
     }
     return Request(models=(model,), on=on, device="cpu", **judged, **others)
 

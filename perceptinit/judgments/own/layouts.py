@@ -9,9 +9,12 @@
   docs.meadows-research.com, downloads, annotations of the triplet choice task.
 * jsPsych: `trial_type`, `response` (button number, from 0), and in the trial's `data`: `anchor`, `first`,
   `second`, or `image_1` to `image_3`. Source: docs.jspsych.org, data, button responses.
+* Levels: `image1Path`, `image2Path`, `image3Path` (on the server of the experiment), `selected_image`,
+  `subject_id`, `exp_trial_type`. Source: github.com/Frieda-Josefine/HumanEval_experiment, files
+  experiment/index.html and analysis/stats_eval.ipynb.
 
-Rows of other trials and tasks, and rows without an answer, are skipped. If an image is a URL, its name is the
-last part of the URL's path.
+Rows of other trials and tasks, and rows without an answer, are skipped. If an image is a URL, or a path of
+the experiment, its name is the last part of the path.
 """
 
 # N rows
@@ -27,7 +30,7 @@ from perceptinit.judgments.own.pair_table import find_value
 
 TRIPLET = ("anchor", "first", "second", "choice")
 ODD = ("image_1", "image_2", "image_3", "odd")
-EMPTY = (None, "", "null", "NULL")
+EMPTY = (None, "", "null", "NULL", "No image selected")  # the last is of Levels
 SUBJECTS = ("subject", "subject_id", "participant", "participant_id", "PROLIFIC_PID")
 
 
@@ -36,6 +39,7 @@ class Layout:
     """The columns that a program exports, in the order of `roles`.
 
     subject: columns that may identify the participant. ids: columns of image ids that answers may refer to.
+    has_paths: whether images are paths of the experiment. trials: a column, and its value in rows that count.
     """
 
     program: str
@@ -43,6 +47,8 @@ class Layout:
     roles: tuple[str, ...]
     subject: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    has_paths: bool = False
+    trials: tuple[str, str] | None = None
 
 
 LAYOUTS = (
@@ -66,6 +72,14 @@ LAYOUTS = (
     ),
     Layout("jsPsych", ("anchor", "first", "second", "response", "trial_type"), TRIPLET, SUBJECTS),
     Layout("jsPsych", ("image_1", "image_2", "image_3", "response", "trial_type"), ODD, SUBJECTS),
+    Layout(
+        "Levels",
+        ("image1Path", "image2Path", "image3Path", "selected_image"),
+        ODD,
+        SUBJECTS,
+        has_paths=True,
+        trials=("exp_trial_type", "exp_trial"),
+    ),
 )
 
 
@@ -93,10 +107,13 @@ def rename_columns(columns: Columns, person: str | None = None) -> Columns:
     for name in source.values():
         is_filled = [cell not in EMPTY for cell in columns.distinct[name]]
         columns = columns.select(np.array(is_filled, dtype=bool)[columns.codes[name]])
+    if layout.trials and layout.trials[0] in columns:
+        is_counted = [cell == layout.trials[1] for cell in columns.cells(layout.trials[0])]
+        columns = columns.select(np.array(is_counted, dtype=bool))
     for name in [person] if person else layout.subject:
         if name in columns:
             source.setdefault("subject", name)
-    files = _files_of_urls(columns, layout.columns)
+    files = _name_files(columns, layout)
     cells = {r: [files.get(c, c) for c in columns.cells(name)] for r, name in source.items()}
     images = [cells[role] for role in layout.roles[:3]]
     last = layout.roles[3]
@@ -118,12 +135,12 @@ def _find_chosen(answer: str, candidates: list[str], ids: Sequence[str], layout:
     return candidates[ids.index(answer)] if answer in ids else answer
 
 
-def _files_of_urls(columns: Columns, names: Sequence[str]) -> dict[str, str]:
-    """Return the file name at the end of each URL in these columns."""
-    cells = {cell for name in names for cell in columns.distinct[name] if isinstance(cell, str)}
+def _name_files(columns: Columns, layout: Layout) -> dict[str, str]:
+    """Return the file name at the end of each URL or path of the experiment."""
+    cells = {cell for name in layout.columns for cell in columns.cells(name) if isinstance(cell, str)}
     files: dict[str, str] = {}
     url_of: dict[str, str] = {}
-    for url in sorted(cell for cell in cells if cell.startswith(("http://", "https://"))):
+    for url in sorted(c for c in cells if layout.has_paths or c.startswith(("http://", "https://"))):
         try:
             files[url] = file = unquote(urlsplit(url).path).rpartition("/")[2]
         except ValueError:  # invalid brackets: not a URL

@@ -11,20 +11,14 @@ from perceptinit.files.columns import is_number, plain_number
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.mat_files import MatValue, read_mat
 from perceptinit.files.reading import read_bytes, read_npy, read_text, require_file
-from perceptinit.files.tables import TABLE_SUFFIXES
+from perceptinit.files.tables import HDF5_SUFFIXES, TABLE_SUFFIXES
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.registry import companion_of, unknown
 
 Matrices = tuple[np.ndarray, list[str] | None]
 # component of a companion package that reads these suffixes
 EXPORT = "brain-rdms/rdm"
-HDF5_SUFFIXES = (".hdf5", ".h5")
 EXPORT_SUFFIXES = (*HDF5_SUFFIXES, ".json")
-PSIZ_CONVERT = (
-    'python -c "import h5py, numpy; '
-    "numpy.savetxt('obs.csv', h5py.File('{0}')['stimulus_set'][:], '%d', ',')\"; then read obs.csv with "
-    "use=multi-select,columns=anchor,chosen_1,... (docs/data-sets.md)"
-)
 # limit for all matrices together: 8 GB as float64, about one matrix of 31,000 images
 MAX_CELLS = 10**9
 
@@ -51,11 +45,9 @@ def read_matrices(path: Path, key: str | None) -> Matrices:
     return READERS[path.suffix](path, key)
 
 
-def refuse_psiz(path: Path) -> None:
-    """Raise UsageError with the commands that convert a file, if it contains observations of psiz."""
-    # HDF5 stores the names of arrays as plain text
-    if path.suffix in HDF5_SUFFIXES and path.is_file() and b"stimulus_set" in read_bytes(path):
-        raise UsageError(f"{path}: observations of psiz. Convert them: {PSIZ_CONVERT.format(path)}")
+def is_psiz(path: Path) -> bool:
+    """Return whether a file contains observations of psiz; HDF5 stores the names of arrays as plain text."""
+    return path.suffix in HDF5_SUFFIXES and path.is_file() and b"stimulus_set" in read_bytes(path)
 
 
 def _refuse_export(path: Path) -> UsageError:
