@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import from_records as records
-from from_records import Difference, Runs
+from from_records import Answer, Difference, Runs
 
 DOCS = Path(__file__).parents[2] / "docs"
 KEPT = DOCS / "results"
@@ -57,7 +57,8 @@ def page(found: Mapping[str, Runs]) -> str:
     """Return the page."""
     runs = found[SIZES[250]]
     parts = [
-        "# Do people's answers help beyond class labels and classes?",
+        f"# {TITLE}",
+        records.box(box(found)),
         QUESTION,
         f"![Differences in cross-entropy from the arm classes, by arm.](../images/{PAGE}.svg)",
         f"**{answer(found)}**",
@@ -72,6 +73,9 @@ def page(found: Mapping[str, Runs]) -> str:
     ]
     return "\n\n".join(parts) + "\n"
 
+
+TITLE = "Do people's answers help beyond class labels and classes?"
+CHANGE = "triplets that neither labels nor the table of classes answer, a larger network, direct judgments of similarity"
 
 QUESTION = f"""Does stage 1 on human similarity judgments help a classifier beyond class labels and a table of classes? In
 CIFAR-10H, people's answers on random triplets agree with class labels in 99.9 % of those that labels decide, so a gain
@@ -141,6 +145,15 @@ def control(found: Mapping[str, Runs], size: int) -> Difference | None:
     soft = found.get(SOFT[size], {})
     pairs = records.across(soft, "random", found[SIZES[size]], "random")
     return records.difference(pairs, SCORE, NUM_CONTROLLED)
+
+
+def box(found: Mapping[str, Runs]) -> Answer:
+    """Return the box, with the control that people beat by least."""
+    contrasts = {arm: contrast(found[SIZES[250]], "people", arm) for arm in (BASELINE, "labels", "table")}
+    known = {arm: each for arm, each in contrasts.items() if each}
+    closest = max(known, key=lambda arm: known[arm].high, default=BASELINE)
+    number = records.number(known.get(closest), f"people - {closest}", in_nats=True)
+    return Answer(TITLE, answer(found).partition(".")[0].partition(":")[0].lower(), number, CHANGE)
 
 
 def answer(found: Mapping[str, Runs]) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import from_records as records
+import numpy as np
 from beyond_labels import about
-from from_records import Runs
+from from_records import Answer, Runs
 
 KEPT = Path(__file__).parents[2] / "docs" / "results"
 NAME = "drawings"
@@ -25,6 +26,8 @@ COLUMNS = {  # of the table, and their scores
     "title in the first 10 for its drawing, %": "text_recall_10/titles",
     "zero-shot topic, top-1, %": "top1/topics",
 }
+
+TITLE = "Can CLIP find a drawing by its title after minutes of training?"
 
 QUESTION = """Can a small CLIP model, trained from fresh weights on drawings with their titles, find an unseen drawing by its title?
 Does it help to learn the topics of the drawings first? The drawings are Debian's package `openclipart-svg` (public domain):
@@ -53,7 +56,8 @@ python benchmarks/studies/drawings.py
 def page(runs: Runs) -> str:
     """Return the page."""
     parts = [
-        "# Can CLIP find a drawing by its title after minutes of training?",
+        f"# {TITLE}",
+        records.box(*box(runs)),
         QUESTION,
         f"![Held-out titles with the drawings that random finds, nearest first.](../images/{NAME}.png)",
         "Rows are titles drawn at random, with the nearest of the 500 held-out drawings. A frame marks the drawing of the title.",
@@ -69,6 +73,28 @@ def page(runs: Runs) -> str:
         about(runs, NAME),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def box(runs: Runs) -> list[Answer]:
+    """Return the rows of the box: fresh weights against chance, then topics against fresh weights."""
+    chance = next(row["chance"] for row in next(iter(runs.values())).record["scores"] if row["name"] == SCORE)
+    values = np.array(records.values_of(runs, BASELINE, SCORE))
+    above = records.mean_of(values - chance) if len(values) > 1 else None
+    lead = records.difference(records.paired(runs, ARM, BASELINE), SCORE)
+    return [
+        Answer(
+            TITLE,
+            records.word(records.answer(above, DELTA)),
+            records.number(above, f"{BASELINE} - chance"),
+            "titles that do not name what a drawing shows",
+        ),
+        Answer(
+            "Does stage 1 on topics help it?",
+            records.word(records.answer(lead, DELTA)),
+            records.number(lead, f"{ARM} - {BASELINE}"),
+            "more seeds; judgments of similarity instead of topics",
+        ),
+    ]
 
 
 def table(runs: Runs) -> list[list[str]]:

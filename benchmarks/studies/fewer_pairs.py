@@ -11,7 +11,7 @@ from pathlib import Path
 
 import from_records as records
 from beyond_labels import about, stage_1
-from from_records import Difference, Runs
+from from_records import Answer, Difference, Runs
 from when_pairs import emerged_by, fades_from, in_words, lead_of, read_curves
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -31,6 +31,8 @@ SHARES = (0, 5, 20, 50)  # percent of wrong class labels in the simulated world
 HEAD = [
     "arm", "top-1, %", "- random, points [95 %]", "- labels, points [95 %]", "2AFC before, after stage 1", "spread after", "seeds",
 ]  # fmt: skip
+
+TITLE = "Does stage 1 help when pairs are few?"
 
 QUESTION = """When image-text pairs are few, does stage 1 on people's labels help, until when, and more than stage 1 on class labels?
 Stage 1 is that of [few-pairs](few-pairs.md): two epochs of 21,000 triplets of 7,000 CIFAR-10 images. `people` learns from
@@ -92,7 +94,8 @@ def page(found: Mapping[str, Runs], kept: Path) -> str:
     """Return the page. kept: folder of the records, for scores during training."""
     runs = found[PLANNED]
     parts = [
-        "# Does stage 1 help when pairs are few?",
+        f"# {TITLE}",
+        records.box(*box(runs)),
         QUESTION,
         f"![Lead over random in top-1 by samples seen, with 250 pairs.](../images/{PAGE}.svg)",
         "Points above random with 250 pairs; bands are 95 % intervals over seeds at each evaluation.",
@@ -119,6 +122,24 @@ def not_run(found: Mapping[str, Runs]) -> Iterator[str]:
     missing = [text for name, text in PLANNED_TOO.items() if name not in found]
     if missing:
         yield f"* Planned to describe, and not run for want of time: {'; '.join(missing)}."
+
+
+def box(runs: Runs) -> Iterator[Answer]:
+    """Yield the rows of the box: people - labels is tested if people - random is decided."""
+    first, second = (contrast(runs, "people", reference) for reference in ("random", "labels"))
+    yield Answer(
+        TITLE,
+        records.word(records.answer(first, DELTA)),
+        records.number(first, "people - random"),
+        "longer training, because the lead fades; a larger network; photographs with sentences of people",
+    )
+    if first is not None and first.is_decided:
+        yield Answer(
+            "And more than stage 1 on class labels?",
+            records.word(records.answer(second, DELTA)),
+            records.number(second, "people - labels"),
+            "images whose class only people know, direct judgments of similarity",
+        )
 
 
 def answer(runs: Runs) -> str:

@@ -123,7 +123,7 @@ def mean_text(values: Sequence[float], factor: float = 1.0, digits: int = 3) -> 
     return text if len(scaled) < 2 else f"{text} ± {scaled.std(ddof=1) / np.sqrt(len(scaled)):.{digits}f}"
 
 
-def difference(pairs: Iterable[tuple[Run, Run]], score: str, num_family: int = 1) -> Difference | None:
+def difference(pairs: Iterable[tuple[Run, Run]], score: str, num_family: float = 1) -> Difference | None:
     """Return the mean difference of paired runs; None for fewer than two pairs.
 
     Args:
@@ -139,7 +139,7 @@ def difference(pairs: Iterable[tuple[Run, Run]], score: str, num_family: int = 1
     return mean_of(by_seed, np.array(known) if len(known) == len(pairs) else None, num_family)
 
 
-def mean_of(by_seed: np.ndarray, by_image: np.ndarray | None = None, num_family: int = 1) -> Difference:
+def mean_of(by_seed: np.ndarray, by_image: np.ndarray | None = None, num_family: float = 1) -> Difference:
     """Return the mean of differences (S,) with its interval over seeds, or over seeds and images (S, N)."""
     variance, degrees = by_seed.var(ddof=1) / len(by_seed), len(by_seed) - 1.0
     if by_image is not None:
@@ -206,6 +206,38 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; all columns but the first are aligned to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in lines).replace("| --- |", "|---|", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A row of the box at the top of a page: a question, its answer in a word or two, one number, and what would change it."""
+
+    question: str
+    word: str
+    number: str
+    change: str
+
+
+def box(*answers: Answer) -> str:
+    """Return the box at the top of a page."""
+    head = ["question", "answer", "number [95 % interval]", "what would change it"]
+    rows = ([each.question, each.word, each.number, each.change] for each in answers)
+    first, *others = (f"| {' | '.join(row)} |" for row in (head, *rows))
+    return "\n".join([first, "|---|---|---|---|", *others])
+
+
+def word(outcome: str) -> str:
+    """Return the answer to the question whether an arm is better: yes, no or undecided."""
+    return {"better": "yes", "worse": "no", "equivalent": "no"}.get(outcome, outcome)
+
+
+def number(found: Difference | None, contrast: str, in_nats: bool = False) -> str:
+    """Return the number of a box, such as `people - random +1.3 points [+0.5, +2.2], 16 seeds`."""
+    if found is None:
+        return "fewer than two seeds"
+    text, unit = (found.text(), "nats") if in_nats else (found.text(100, 1), "points")
+    mean, interval = text.split(" ", 1)
+    return f"{contrast} {mean} {unit} {interval}, {found.num_seeds} seeds"
 
 
 def dot_plot(rows: Sequence[tuple[str, Difference]], title: str, factor: float = 1.0) -> str:

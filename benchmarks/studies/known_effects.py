@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import boxes
 import initializations
 import numpy as np
 import when_pairs
@@ -427,6 +428,7 @@ JOINT = {
     "pairs-when": lambda: when_pairs.table(KEPT),
     "mimetic-mlp": by_causes,
     "initializations": lambda: initializations.tables(KEPT),
+    **{f"{name}-box": box for name, box in boxes.BOXES.items()},
 }
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import from_records as records
 import numpy as np
 from beyond_labels import about
-from from_records import Difference, Run, Runs
+from from_records import Answer, Difference, Run, Runs
 
 DOCS = Path(__file__).parents[2] / "docs"
 KEPT = DOCS / "results"
@@ -45,6 +45,9 @@ HEAD = [
     "held-out 2AFC, %",
     "spread after stage 1",
 ]
+
+TITLE = "Does stage 1 help a network with ImageNet weights?"
+CHANGE = "statistics of batch normalization that stay, as in [the next experiment](ladder-frozen.md)"
 
 QUESTION = """Does stage 1 on human judgments help a network with ImageNet weights? EfficientNet-Lite0 (4.7 million
 parameters, 128 pixels) starts from weights of ImageNet-1k or from fresh ones. Stage 1 is 60 steps of InfoNCE on judgments
@@ -79,7 +82,8 @@ def page(runs: Runs) -> str:
     """Return the page."""
     seeds = ", ".join(map(str, records.seeds_of(runs)))
     parts = [
-        "# Does stage 1 help a network with ImageNet weights?",
+        f"# {TITLE}",
+        records.box(Answer(TITLE, "not answered", number(runs), CHANGE)),
         WRONG,
         QUESTION,
         f"![Differences in accuracy from the arm imagenet, by arm.](../images/{NAME}.svg)",
@@ -109,6 +113,11 @@ def against_baseline(runs: Runs, arm: str) -> Difference | None:
     if arm == BASELINE:
         return None
     return contrast(runs, arm, BASELINE, 1 if arm == "imagenet-people" else len(ARMS) - 2)
+
+
+def number(runs: Runs) -> str:
+    """Return the number of the box."""
+    return records.number(against_baseline(runs, "imagenet-people"), f"imagenet-people - {BASELINE}")
 
 
 def answer(runs: Runs) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import from_records as records
 import numpy as np
 from beyond_labels import about
-from from_records import Difference, Runs
+from from_records import Answer, Difference, Runs
 from ladder import AS_TRAINED, DELTA, DOCS, KEPT, of_arm, trivial_scores
 
 NAME = "ladder-frozen"
@@ -26,7 +26,6 @@ ARMS = (BASELINE, "people", "linear", "shuffled", "pixels", "classes")
 DESCRIBED = ("shuffled", "classes")  # references of people beside those of the plan's order
 NUM_PLANNED = {"64": 7, "96": 6}
 HEAD = ["arm", "accuracy, %", "- imagenet, points [95 %]", "2AFC on unseen materials, %", "spread after"]
-BOX = ["question", "answer", "people - imagenet, points [95 %]", "what would change it"]
 
 SHORT = "Does stage 1 on judgments of materials help ImageNet weights"
 NOT_TESTED = "not tested by the plan, because people - imagenet is undecided"
@@ -74,7 +73,7 @@ def page(runs: Runs, larger: Runs) -> str:
     """Return the page, from the runs at 64 pixels and those at 96."""
     parts = [
         f"# {TITLE}",
-        records.markdown(BOX, [box(runs, "64"), box(larger, "96")]),
+        records.box(box(runs, "64"), box(larger, "96")),
         QUESTION,
         f"![Differences in accuracy from the arm imagenet, by arm and size of images.](../images/{NAME}.svg)",
         f"**{answer(runs)} {answer_larger(larger)}**",
@@ -95,10 +94,10 @@ def page(runs: Runs, larger: Runs) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def box(runs: Runs, size: str) -> list[str]:
-    """Return the row of an image size in the table at the top."""
-    found = contrast(runs, "people", BASELINE)
-    return [f"{SHORT}, at {size} pixels?", word(runs), found.text(100, 1) if found else "", CHANGE]
+def box(runs: Runs, size: str) -> Answer:
+    """Return the row of an image size in the box."""
+    number = records.number(contrast(runs, "people", BASELINE), f"people - {BASELINE}")
+    return Answer(f"{SHORT}, at {size} pixels?", word(runs), number, CHANGE)
 
 
 def results(runs: Runs, size: str) -> Iterator[str]:

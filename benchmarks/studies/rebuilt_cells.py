@@ -51,6 +51,21 @@ TRIALS = {"AdamW": "rate", "nadamuon": "muon-rate"}
 NUM_RESAMPLES = 999
 NUM_PATHS = 100_000
 
+# experiments of the boxes whose page has another name; a box shows the arms' difference in the score of the tables
+OF_BOX = {"levers": "margin", "pairs": "pairs-1000", "mimetic-mlp": "mimetic-mlp-size"}
+NUMBER = re.compile(
+    r"(?P<arm>\S+) - (?P<reference>\S+) (?P<difference>\S+ (?:points|nats) \[.*?\]), (?P<num>\d+) seeds"
+    r"(?:, simultaneous over (?P<family>\d+))?(?P<rest>.*)"
+)
+# first words of a box by the limits of its interval
+WORDS = {
+    "better": ("yes",),
+    "worse": ("no",),
+    "equivalent": ("no", "not shown", "none"),
+    "undecided": ("undecided", "not shown", "not answered"),
+}
+DELTA = 0.01
+
 Row = Sequence[str]
 
 
@@ -379,10 +394,40 @@ def when(head: Row, rows: Sequence[Row]) -> Iterator[Row]:
         yield [title, *(when_pairs.cell(folder, *each.split(" - ")) for each in head[1:])]
 
 
+def boxes(name: str, rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the rows of the box of a page."""
+    page = name.removesuffix("-box")
+    experiment = read(OF_BOX.get(page, page))
+    for question, shown, number, change in rows:
+        told = NUMBER.fullmatch(number)
+        values = leads(experiment.final(told["arm"]), experiment.final(told["reference"]))
+        level = level_of_looks(*LOOKS[page]) if page in LOOKS else 0.95
+        own = between(values, int(told["family"] or 1), level)
+        low, high = map(float, re.findall(r"[-+][\d.]+", own)[1:])
+        word = word_of("better" if low > 0 else "worse" if high < 0 else "undecided", shown)
+        if max(-low, high) < 100 * DELTA:
+            word = word_of("equivalent", shown)
+        yield [question, word, renumbered(number, own, len(values)), change]
+
+
+def renumbered(number: str, difference: str, num_seeds: int) -> str:
+    """Return the number of a box with another difference and number of seeds."""
+    told = NUMBER.fullmatch(number)
+    return number.replace(told["difference"], difference).replace(
+        f"{told['num']} seeds", f"{num_seeds} seeds"
+    )
+
+
+def word_of(outcome: str, shown: str) -> str:
+    """Return the shown word of a box if it is one for an outcome, else the word that is expected."""
+    return shown if shown.startswith(WORDS[outcome]) else WORDS[outcome][0]
+
+
 def rebuild(name: str, stage: str, head: Row, rows: Sequence[Row]) -> list[Row]:
     """Return the rows of a table between the marks of an experiment; ValueError for an unknown table."""
     joint = {
         "changed": lambda: causes(rows),
+        "question": lambda: boxes(name, rows),
         "people - shuffled, planned": lambda: planned_pairs(rows),
         "start": lambda: starts(STAGES[stage], head, rows),
     }

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from from_records import read_items
-from rebuilt_cells import KEPT, Row, tables
+from rebuilt_cells import KEPT, NUMBER, Row, renumbered, tables, word_of
 from scipy import stats
 
 RATES = ("3e-4", "1e-3", "3e-3")
@@ -142,14 +142,7 @@ def ladder(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
 
 def ladder_frozen(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
     name = "ladder-frozen-96" if title.startswith("96") else "ladder-frozen"
-    for arm, *cells in rows:
-        if head[0] == "question":
-            folder = "ladder-frozen-96" if "at 96 pixels" in arm else "ladder-frozen"
-            pair = (folder, "people"), (folder, "imagenet")
-            words = {"better": "yes", "worse": "no, it costs accuracy", "equivalent": "no"}
-            answer = outcome(*pair, f"{FEW}-as-trained").partition(" (")[0]
-            yield [arm, words.get(answer, answer), lead(*pair, f"{FEW}-as-trained"), cells[-1]]
-            continue
+    for arm, *_ in rows:
         num = 1 if arm == "people" else len(rows) - 2
         pair = (name, arm), (name, "imagenet")
         against = "" if arm == "imagenet" else lead(*pair, f"{FEW}-as-trained", num)
@@ -234,6 +227,35 @@ def beyond_labels(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
         ]
 
 
+def boxes(page: str, rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the rows of the box of a page. Recall of drawings above chance is an interval over seeds."""
+    score = SCORES[page]
+    for question, shown, number, change in rows:
+        told = NUMBER.fullmatch(number)
+        planted = re.search(r"with (\d+) % planted", told["rest"])
+        folder = f"simulated-{planted[1]}" if planted else FOLDERS.get(page, page)
+        if "at 96 pixels" in question:
+            folder = "ladder-frozen-96"
+        other = "beyond-labels-table" if page == "beyond-labels" and told["reference"] == "table" else folder
+        pair, nats = ((folder, told["arm"]), (other, told["reference"])), score == LOSS
+        if told["reference"] == "chance":
+            text = renumbered(number, above_chance(*pair[0], score), len(runs(*pair[0])))
+            yield [question, shown, text, change]
+            continue
+        mean, interval = lead(*pair, score, points=not nats).split(" ", 1)
+        own = f"{mean} {'nats' if nats else 'points'} {interval}"
+        num_seeds = len(differences_of(*pair, score)[0])
+        word = word_of(outcome(*pair, score, lower_is_better=nats).partition(" (")[0], shown)
+        yield [question, word, renumbered(number, own, num_seeds), change]
+
+
+def above_chance(folder: str, arm: str, score: str) -> str:
+    """Return the mean of a score minus chance in points, with the interval over seeds."""
+    values = [scores[score] - CHANCE_OF_RECALL for scores, *_ in runs(folder, arm).values()]
+    middle, low, high = (f"{100 * each:+.1f}" for each in limits(np.array(values), None, 1))
+    return f"{middle} points [{low}, {high}]"
+
+
 PAGES = {
     "beyond-labels": beyond_labels,
     "drawings": drawings,
@@ -242,7 +264,17 @@ PAGES = {
     "ladder-frozen": ladder_frozen,
     "simulated-share": simulated_share,
 }
-# a contrast in a list: page, the arms' folder, score, whether in points
+CHANCE_OF_RECALL = 10 / 500  # ten of 500 drawings
+FOLDERS = {"fewer-pairs": "fewer-pairs-250"}  # of boxes, if not the name of the page
+SCORES = {
+    "beyond-labels": LOSS,
+    "drawings": "image_recall_10/titles",
+    "fewer-pairs": TOP_1,
+    "ladder": FEW,
+    "ladder-frozen": f"{FEW}-as-trained",
+    "simulated-share": LOSS,
+}
+# a contrast in a list: page, score, whether in points
 LISTED = {
     "beyond-labels": (LOSS, False),
     "ladder": (FEW, True),
@@ -272,7 +304,8 @@ def differences(page: str) -> tuple[int, list[str]]:
     count, found = 0, []
     text = (KEPT / f"{page}.md").read_text(encoding="utf-8")
     for title, (head, _, *rows) in tables(text):
-        for row, expected in zip(rows, PAGES[page](head, rows, title), strict=True):
+        rebuilt = boxes(page, rows) if head[0] == "question" else PAGES[page](head, rows, title)
+        for row, expected in zip(rows, rebuilt, strict=True):
             for column, cell, own in zip(head, row, expected, strict=True):
                 count += 1
                 if cell != own:

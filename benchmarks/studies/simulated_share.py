@@ -13,7 +13,7 @@ from pathlib import Path
 
 import from_records as records
 from beyond_labels import about
-from from_records import Difference, Runs
+from from_records import Answer, Difference, Runs
 
 DOCS = Path(__file__).parents[2] / "docs"
 KEPT = DOCS / "results"
@@ -29,6 +29,9 @@ HEAD = [
     "planted share", *ARMS, *(f"people - {arm} [95 %]" for arm in CONTROLS), "answers", "shown with 7 seeds",
     "2AFC of people before, after stage 1", *(f"of {arm} after" for arm in CONTROLS),
 ]  # fmt: skip
+
+TITLE = "What share of information would the experiment beyond labels find?"
+CHANGE = "more seeds and images, a smaller delta, a larger network"
 
 QUESTION = """What share of information that only people have would [beyond-labels](beyond-labels.md) find? In a
 simulated world, images show an object in one of eight colors, its class, with a shape. People give the class with 60 %
@@ -71,7 +74,8 @@ def contrast(runs: Runs, control: str) -> Difference | None:
 def page(found: Mapping[int, Runs]) -> str:
     """Return the page."""
     parts = [
-        "# What share of information would the experiment beyond labels find?",
+        f"# {TITLE}",
+        records.box(box(found)),
         QUESTION,
         f"![Differences in cross-entropy between people and each control, by planted share.](../images/{PAGE}.svg)",
         f"**{answer(found)}**",
@@ -97,6 +101,16 @@ def missing(found: Mapping[int, Runs]) -> Iterator[str]:
                 lost.append(f"{arm} at {share} % ({num} of {NUM_SIMULATED})")
     if lost:
         yield f"Not finished: {', '.join(lost)}."
+
+
+def box(found: Mapping[int, Runs]) -> Answer:
+    """Return the box, with the share at which people are best against the control with their triplets."""
+    control = CONTROLS[-1]
+    leads = {share: lead for share, runs in found.items() if (lead := contrast(runs, control))}
+    shown = [f"{share} %" for share in leads if outcome(found[share], control) == "better"]
+    best = min(leads, key=lambda share: leads[share].high)
+    number = records.number(leads[best], f"people - {control}", in_nats=True)
+    return Answer(TITLE, ", ".join(shown) or "none", f"{number}, with {best} % planted", CHANGE)
 
 
 def answer(found: Mapping[int, Runs]) -> str:

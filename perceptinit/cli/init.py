@@ -50,7 +50,4 @@ def init(
     )
     if "from_cache" in report.metrics:
         typer.echo("Loaded the weights from the cache.")
-    for name, value in report.metrics.items():
-        if "/" not in name:  # names with a slash are metrics of individual blocks
-            typer.echo(f"{name:28} {value:.4g}")
-    typer.echo(f"{out}: {len(report.changed)} tensors changed, sha256 {report.sha256_after}")
+    typer.echo(f"{report}\n{out}: sha256 {report.sha256_after}")

@@ -17,7 +17,14 @@ from perceptinit.errors import PerceptInitError, UsageError, require_valid
 from perceptinit.files.markup import to_markdown
 from perceptinit.recipe.tables import parse_toml
 from perceptinit.results.loading import load_model, read_recorded_recipe
-from perceptinit.results.record import RECORD, judgments_of, list_judgments, read_record, recorded_sha256
+from perceptinit.results.record import (
+    RECORD,
+    describe_stages,
+    judgments_of,
+    list_judgments,
+    read_record,
+    recorded_sha256,
+)
 from perceptinit.results.runs import samples_in_words
 from perceptinit.types import DataCard, RunContext
 
@@ -164,6 +171,10 @@ def model_card(run: TrainedRun, target: str, written: Written) -> str:
         "## Scores",
         "",
         *scores,
+        "",
+        "## Initialization",
+        "",
+        *([f"* {to_markdown(line)}" for line in describe_stages(record)] or ["None: fresh weights."]),
         "",
         "## Human data",
         "",

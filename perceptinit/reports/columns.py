@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any, Self
 
 from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, ScoreComparison
+from perceptinit.analysis.curves import all_curves
 from perceptinit.analysis.numbers import counts, number
 from perceptinit.reports.stages import find_split, held_out_accuracy
 from perceptinit.results.measures import is_perceptual, measure_title
@@ -229,7 +230,7 @@ def title(comparison: Comparison, score: ScoreComparison) -> str:
         seen = "without pretraining"
     split = _describe_split(comparison, score)
     lower = "" if score.higher_is_better else LOWER
-    notes = [split, *_fact_notes(score), seen, trained_on(score), score.incomplete, lower]
+    notes = [split, *_fact_notes(comparison, score), seen, trained_on(score), score.incomplete, lower]
     text = ", ".join(filter(None, notes))
     return f"{score.name} ({text})" if text else score.name
 
@@ -247,7 +248,7 @@ def page_note(comparison: Comparison, score: ScoreComparison) -> str:
     notes = [
         measure_title(score.measure),
         _describe_split(comparison, score),
-        *_fact_notes(score),
+        *_fact_notes(comparison, score),
         trained_on(score),
         score.incomplete,
         "trivial models in gray" if score.baselines else "",
@@ -258,16 +259,28 @@ def page_note(comparison: Comparison, score: ScoreComparison) -> str:
     return ", ".join(filter(None, notes))
 
 
-def _fact_notes(score: ScoreComparison) -> list[str]:
-    """Return chance, human ceiling and number of examples; empty if unknown."""
+def _fact_notes(comparison: Comparison, score: ScoreComparison) -> list[str]:
+    """Return chance, the score before training, human ceiling and number of examples; empty if unknown."""
     chance = score.facts["chance"]
     bounds = [score.facts["lower_ceiling"], score.facts["ceiling"]]
     people = " to ".join(score.number(v) for v in bounds if v is not None)
     return [
         "" if chance is None else f"chance {score.number(chance)}",
+        _describe_start(comparison, score),
         f"human ceiling {people}" if people else "",
         f"{score.facts['num_examples']:,} examples" if score.facts["num_examples"] else "",
     ]
+
+
+def _describe_start(comparison: Comparison, score: ScoreComparison) -> str:
+    """Return the score of the baseline before pretraining; empty if a seed has none, or no other score."""
+    own = score.arm(comparison.runs.baseline)
+    curves = all_curves(comparison, score)[own.arm] if score.samples_seen.get(own.arm) else {}
+    values = [curves[seed][0] for seed in own.by_seed if 0 in curves.get(seed, {})]
+    if not values or len(values) < len(own.by_seed):
+        return ""
+    when = "before training" if comparison.runs.resolved(own.arm).get("init") else "untrained"
+    return f"{when} {score.number(sum(values) / len(values))}"
 
 
 def trained_on(score: ScoreComparison) -> str:

@@ -20,6 +20,7 @@ from perceptinit.reports.columns import (
     flat_rows,
     headings,
     mean_cell,
+    title,
     trained_on,
 )
 from perceptinit.reports.stages import held_out_accuracy
@@ -56,8 +57,8 @@ def markdown_answer(judged: Judged, scores: Sequence[ScoreComparison], more: str
         scores: Scores to show, such as the primary one.
         more: How to see the rest.
     """
-    rest = describe_rest(judged, scores, more)
-    return "\n\n".join([*judged.answer, _markdown_scores(judged.comparison, scores, [rest])])
+    notes = [*(title(judged.comparison, score) for score in scores), describe_rest(judged, scores, more)]
+    return "\n\n".join([*judged.answer, _markdown_scores(judged.comparison, scores, notes)])
 
 
 def _markdown_scores(comparison: Comparison, scores: Sequence[ScoreComparison], notes: Sequence[str]) -> str:

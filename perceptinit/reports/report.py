@@ -33,7 +33,7 @@ from perceptinit.reports.page import (
 )
 from perceptinit.reports.plots import draw_answers, lead_figure
 from perceptinit.reports.sections import plugin_sections
-from perceptinit.reports.stages import stage_one_figures
+from perceptinit.reports.stages import stage_one_figures, stage_reports
 from perceptinit.reports.status import describe_run
 from perceptinit.reports.tables import find_pairing, sets_lines
 from perceptinit.reports.tuning import tuning_section
@@ -169,6 +169,7 @@ def render(judged: Judged, *, with_examples: bool = True) -> str:
         when=when_lines(leads) if leads else [],
         leads=lead_figure(comparison, leads) if leads else None,
         stage_one=list(stage_one_figures(runs)),
+        stage_reports=stage_reports(runs),
         breakdowns=list(find_breakdowns(comparison)),
         examples=find_examples(comparison) if with_examples else {},
         sections=sections,

@@ -13,6 +13,7 @@ from perceptinit.files.reading import parse_rows
 from perceptinit.grouping import group
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.reports.figures import Figure, draw_limit, draw_people, drawing, finish, plot_arms
+from perceptinit.results.record import describe_stages
 from perceptinit.results.runs import LoadedRun, RunSet
 
 _MEASURED = re.compile(r"2afc_(?P<split>\w+?)_(?P<when>before|after|epoch_(?P<epoch>\d+))")
@@ -99,6 +100,12 @@ def judgments_in_words(runs: RunSet) -> str:
     ties = int(metrics.get("ties_dropped") or 0)
     left_out = f" (without {ties:,} ties)" if ties else ""
     return f"{int(metrics['triplets']):,}{left_out}" if metrics else ""
+
+
+def stage_reports(runs: RunSet) -> dict[str, list[str]]:
+    """Return the lines of the initializers' reports in each arm's first finished run, by arm and seed."""
+    first = {run.arm: run for run in reversed(runs.finished) if run.record}
+    return {run.title: list(describe_stages(run.record)) for run in first.values()}
 
 
 def stage_one_figures(runs: RunSet) -> Iterator[Figure]:

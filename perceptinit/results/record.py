@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from perceptinit.components.plugin_manager import CORE
 from perceptinit.errors import map_texts, printable, read_name, reading, without_credentials
 from perceptinit.files.atomic import write_json
 from perceptinit.files.reading import content_sha256, read_json, unseal
-from perceptinit.types import Score
+from perceptinit.types import Score, describe_stage
 
 if TYPE_CHECKING:
     from perceptinit.recipe.recipe import Arm, Recipe
@@ -205,6 +205,18 @@ def list_judgments(tables: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the `judgments` tables of stages, including tables nested in other `judgments` tables."""
     inner = [t["judgments"] for t in tables if isinstance(t.get("judgments"), Mapping)]
     return inner + list_judgments(inner) if inner else []
+
+
+def describe_stages(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of each initializer's report, as `InitReport` prints them, then its warnings."""
+    for row in record["init"]:
+        metrics = {name: value for name, value in row["metrics"].items() if value is not None}
+        yield from describe_stage(row["name"], row["num_changed"], metrics).splitlines()
+        yield from (
+            f"Warning: {warning['message']}"
+            for warning in record["warnings"]
+            if warning["stage"] == row["stage"]
+        )
 
 
 def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:

@@ -27,4 +27,5 @@ from perceptinit.types.runs import (
     StagePlan as StagePlan,
     State as State,
     StepResult as StepResult,
+    describe_stage as describe_stage,
 )

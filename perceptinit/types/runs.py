@@ -52,58 +52,63 @@ class InitReport:
 
     def __str__(self) -> str:
         """Return a summary in up to six lines: changed tensors, gains in 2AFC, and distances."""
-        changed = f"{len(self.changed)} tensors changed"
-        if {"unseen_2afc_before", "known_2afc_before", "unseen_images_gain"} & self.metrics.keys():
-            return "\n".join(
-                [f"{self.name}: {changed}{self._describe_training()}", *self._describe_stage_one()]
-            )
-        names = [name for name in self.metrics if name.startswith("2afc_") and name.endswith("_before")]
-        splits = [name.removeprefix("2afc_").removesuffix("_before") for name in names]
-        texts = [self._describe_gain(f"2afc_{split}", f"{split} judgments") for split in splits]
-        return f"{self.name}: {'; '.join([*texts, changed])}"
+        return describe_stage(self.name, len(self.changed), self.metrics)
 
-    def _describe_training(self) -> str:
-        metrics = self.metrics
-        kept = ", epoch {kept_epoch:.0f} of {epochs:.0f} was best and kept" if "kept_epoch" in metrics else ""
-        norms = "; {norm_layers_frozen:.0f} of {norm_layers:.0f} layers kept their running statistics"
-        return (kept + (norms if "norm_layers" in metrics else "")).format_map(metrics)
 
-    def _describe_stage_one(self) -> Iterator[str]:
-        sets = {
-            "unseen_2afc": "judgments without training images",
-            "known_2afc": "held-out judgments with training images",
-            "also_on_2afc": "judgments of also_on",
-        }
-        if "unseen_2afc_before" not in self.metrics and "unseen_images_gain" in self.metrics:
-            gain = self.metrics["unseen_images_gain"]
-            yield f"2AFC on images without a part in the fit, by cross-validation: gain {gain:+.3f}"
-        elif "unseen_2afc_before" not in self.metrics:
-            yield "Every held-out judgment has a training image: the gain on other images was not measured"
-        for name, title in sets.items():
-            if f"{name}_before" in self.metrics:
-                yield self._describe_gain(name, title)
-        for name, value in self.metrics.items():
-            if name.startswith("trivial_2afc/"):
-                yield f"best trivial model on held-out judgments: {name.partition('/')[2]}, {value:.3f}"
-        distances = "mean cosine distance of two images: {spread_before:.2g} -> {spread_after:.2g}"
-        yield distances.format_map(self.metrics)
+def describe_stage(name: str, num_changed: int, metrics: Mapping[str, float]) -> str:
+    """Return the summary of an `InitReport` from its name, the number of changed tensors, and its metrics."""
+    changed = f"{num_changed} tensors changed"
+    if {"unseen_2afc_before", "known_2afc_before", "unseen_images_gain"} & metrics.keys():
+        return "\n".join([f"{name}: {changed}{_describe_training(metrics)}", *_describe_stage_one(metrics)])
+    names = [
+        key.removesuffix("_before") for key in metrics if key.startswith("2afc_") and key.endswith("_before")
+    ]
+    texts = [_describe_gain(metrics, name, f"{name.removeprefix('2afc_')} judgments") for name in names]
+    return f"{name}: {'; '.join([*texts, changed])}"
 
-    def _describe_gain(self, name: str, title: str) -> str:
-        metrics = self.metrics
-        before = metrics[f"{name}_before"]
-        after = metrics[f"{name}_after"]
-        gain = after - before
-        stderr = metrics.get(f"{name}_gain_stderr")
-        count = metrics.get(f"{name}_judgments")
-        judgments = title if count is None else f"{count:,.0f} {title}"
-        text = f"2AFC on {judgments} (chance 0.5) {before:.3f} -> {after:.3f}, gain {gain:+.3f}"
-        units = metrics.get(f"{name}_units")
-        if stderr is None:
-            return text if units is None else f"{text}, too few images for an interval"
-        from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
-        half = float(stdtrit(math.inf if units is None else units - 1, 0.975)) * stderr
-        return f"{text}, 95 % interval [{gain - half:+.3f}, {gain + half:+.3f}]"
+def _describe_training(metrics: Mapping[str, float]) -> str:
+    kept = ", epoch {kept_epoch:.0f} of {epochs:.0f} was best and kept" if "kept_epoch" in metrics else ""
+    norms = "; {norm_layers_frozen:.0f} of {norm_layers:.0f} layers kept their running statistics"
+    return (kept + (norms if "norm_layers" in metrics else "")).format_map(metrics)
+
+
+def _describe_stage_one(metrics: Mapping[str, float]) -> Iterator[str]:
+    sets = {
+        "unseen_2afc": "judgments without training images",
+        "known_2afc": "held-out judgments with training images",
+        "also_on_2afc": "judgments of also_on",
+    }
+    if "unseen_2afc_before" not in metrics and "unseen_images_gain" in metrics:
+        gain = metrics["unseen_images_gain"]
+        yield f"2AFC on images without a part in the fit, by cross-validation: gain {gain:+.3f}"
+    elif "unseen_2afc_before" not in metrics:
+        yield "Every held-out judgment has a training image: the gain on other images was not measured"
+    for name, title in sets.items():
+        if f"{name}_before" in metrics:
+            yield _describe_gain(metrics, name, title)
+    for name, value in metrics.items():
+        if name.startswith("trivial_2afc/"):
+            yield f"best trivial model on held-out judgments: {name.partition('/')[2]}, {value:.3f}"
+    distances = "mean cosine distance of two images: {spread_before:.2g} -> {spread_after:.2g}"
+    yield distances.format_map(metrics)
+
+
+def _describe_gain(metrics: Mapping[str, float], name: str, title: str) -> str:
+    before = metrics[f"{name}_before"]
+    after = metrics[f"{name}_after"]
+    gain = after - before
+    stderr = metrics.get(f"{name}_gain_stderr")
+    count = metrics.get(f"{name}_judgments")
+    judgments = title if count is None else f"{count:,.0f} {title}"
+    text = f"2AFC on {judgments} (chance 0.5) {before:.3f} -> {after:.3f}, gain {gain:+.3f}"
+    units = metrics.get(f"{name}_units")
+    if stderr is None:
+        return text if units is None else f"{text}, too few images for an interval"
+    from scipy.special import stdtrit  # scipy.stats takes half a second to import
+
+    half = float(stdtrit(math.inf if units is None else units - 1, 0.975)) * stderr
+    return f"{text}, 95 % interval [{gain - half:+.3f}, {gain + half:+.3f}]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,11 +55,17 @@ def test_the_readme_is_short():
     assert max(len(cell.split()) for cell in cells) <= 12
 
 
-def test_differences_of_the_readme_are_those_of_the_results_page():
-    shown = re.findall(r"[-+]\d+\.\d+ (?:points|nats) \[[^]]*\]", README)
-    results = re.sub(r" (?:points|nats)", "", DOCS["results.md"])
-    assert len(shown) == 5
-    assert [each for each in shown if re.sub(r" (?:points|nats)", "", each) not in results] == []
+@pytest.mark.parametrize("page", ["README.md", "index.md"])
+def test_code_of_the_first_pages_fits_a_phone(page):
+    code = re.findall(r"```\w+\n(.*?)```", PAGES[page], re.DOTALL)
+    lines = [line for block in code for line in block.splitlines()]
+    assert [line for line in lines if len(line) > 46] == []
+    assert lines
+
+
+def test_the_readme_quotes_the_answer_of_the_example(cli):
+    quoted = " ".join(line[2:] for line in README.splitlines() if line.startswith("> "))
+    assert quoted in " ".join(cli("compare", "example").text.split())
 
 
 def test_pages_are_few_and_short():

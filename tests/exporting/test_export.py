@@ -21,8 +21,9 @@ from perceptinit import exporting
 from perceptinit.errors import CheckpointError, UsageError
 from perceptinit.exporting.source import TrainedRun, open_run
 from perceptinit.exporting.timm_folder import with_classifier
+from perceptinit.files.markup import to_markdown
 from perceptinit.recipe.reading import load_recipe, read_recipe
-from perceptinit.results.record import read_record, write_record
+from perceptinit.results.record import describe_stages, read_record, write_record
 from perceptinit.running.runner import run_recipe
 
 TEXTS = ["a red cup", "two small dogs on a sofa"]
@@ -192,6 +193,15 @@ def test_the_model_card_contains_scores_data_license_and_recipe(runs, tmp_path):
     assert "License: Apache-2.0" in card
     assert 'use = "triplet-hinge"' in card
     assert 'timm.create_model("local-dir:FOLDER", pretrained=True)' in card
+
+
+def test_the_model_card_contains_the_reports_of_initializers(runs, tmp_path):
+    card = (exporting.export(runs["vit"], "timm", tmp_path / "out") / "README.md").read_text()
+    _, _, section = card.partition("\n## Initialization\n\n")
+    shown = section.partition("\n\n")[0].splitlines()
+    lines = list(describe_stages(read_record(runs["vit"] / "record.json")))
+    assert shown == [f"* {to_markdown(line)}" for line in lines]
+    assert any(line.startswith("mean cosine distance of two images: ") for line in lines)
 
 
 def test_a_model_that_a_library_does_not_support_is_refused(runs, tmp_path):

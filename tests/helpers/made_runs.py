@@ -28,6 +28,7 @@ INIT = {
 }
 
 
+INITIALIZED = {"stage": "init.0", "name": "triplet-hinge", "num_changed": 2, "changed": ["a", "b"]}
 STAGE_ONE = {
     "spread_before": 0.6,
     "spread_after": 0.4,
@@ -84,7 +85,7 @@ def record(arm, seed, scores, status="finished", **more):
         "started": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00",
         "hashes": {"built": hashes, "final": hashes, "pretrain_data": f"data{seed}"},
-        "init": [{"stage": "init.0", "metrics": dict(STAGE_ONE)}] if resolved["init"] else [],
+        "init": [INITIALIZED | {"metrics": dict(STAGE_ONE)}] if resolved["init"] else [],
         "scores": rows,
         "warnings": [],
         "wall_seconds": {"total": 60.0, "pretrain": 40.0, "eval": 5.0},

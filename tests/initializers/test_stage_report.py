@@ -13,6 +13,7 @@ from perceptinit.files.checkpoints import load_state, save_state
 from perceptinit.initializers.stage_report import find_unseen, stderr_over_images
 from perceptinit.judgments.scoring import t_quantile
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.results.record import describe_stages
 from perceptinit.running.runner import run_recipe
 from perceptinit.types import InitReport, Stimuli, Triplets
 
@@ -113,6 +114,22 @@ def test_the_report_prints_six_lines():
         "95 % interval [+0.071, +0.111]",
         "best trivial model on held-out judgments: mean colour, 0.605",
         "mean cosine distance of two images: 0.2 -> 0.093",
+    ]
+
+
+def test_a_record_contains_the_lines_of_the_report_and_its_warnings():
+    metrics = {"spread_before": 0.196, "spread_after": 0.093, "also_on_2afc_units": None, **UNSEEN}
+    stage = {"stage": "init.0", "name": "mine", "num_changed": 2, "changed": [], "metrics": metrics}
+    other = {**stage, "stage": "init.1", "metrics": {"weight_change": 0.1}}
+    warnings = [
+        {"stage": "init.0", "message": "stage 1 contracted the embeddings"},
+        {"stage": "pretrain", "message": "slow"},
+    ]
+    found = list(describe_stages({"init": [stage, other], "warnings": warnings}))
+    assert found == [
+        *lines(**UNSEEN),
+        "Warning: stage 1 contracted the embeddings",
+        "mine: 2 tensors changed",
     ]
 
 

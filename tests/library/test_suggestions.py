@@ -1,16 +1,20 @@
 """Settings that `apply_perceptual_init` chooses by the kind of the weights, unless the caller gives them."""
 
+import re
+
 import numpy as np
 import open_clip
 import pytest
 import timm
 import torch
+from helpers.command_line import ROOT
 from helpers.stage_one import Colours, TinyTower, hinge_initializer
 from torch import nn
 
 from perceptinit import apply_perceptual_init
 from perceptinit.initializers.batches import suggest_settings
 from perceptinit.initializers.norms import are_learned
+from perceptinit.library.applying import ELSEWHERE
 
 FEW = np.stack([np.random.default_rng(i).permutation(60)[:3] for i in range(5000)])
 MANY = np.arange(3 * 500).reshape(-1, 3)
@@ -83,6 +87,7 @@ def test_the_call_prints_which_settings_it_took(capsys):
     )
     assert "triplet-hinge: 4 steps encode 384 images, about" in printed
     assert report.metrics["kept_epoch"] in (1, 2)
+    assert ELSEWHERE not in printed
     model = timm.create_model("test_resnet")
     next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)).running_mean += 0.1
     report, printed = call(model, capsys, epochs=2, batch_size=32)
@@ -90,6 +95,13 @@ def test_the_call_prints_which_settings_it_took(capsys):
         "settings for learned weights: lr=0.0003, margin=0.1, eval_every=1, patience=4. Pass other" in printed
     )
     assert report.metrics["norm_layers_frozen"] == report.metrics["norm_layers"] > 0
+    assert ELSEWHERE in printed
+
+
+def test_the_stated_loss_is_that_of_the_published_experiment():
+    (points,) = re.findall(r"by (\d+\.\d) points", ELSEWHERE)
+    (page,) = re.findall(r"docs/results/[a-z-]+\.md", ELSEWHERE)
+    assert f"people - imagenet -{points} points [" in (ROOT / page).read_text("utf-8")
 
 
 def test_the_call_names_the_cheaper_batch_before_the_first_step(capsys, monkeypatch):

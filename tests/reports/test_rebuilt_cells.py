@@ -47,6 +47,28 @@ def test_a_changed_cell_is_named(tmp_path, monkeypatch):
     assert message.endswith("- random [95 %]: -0.8 points [-4.0, +2.4], rebuilt -0.8 points [-2.8, +1.2]")
 
 
+@pytest.mark.parametrize(
+    ("module", "page", "old", "new", "message"),
+    [
+        (rebuilt_cells, "few-pairs", "| undecided |", "| yes |", "answer: yes, rebuilt undecided"),
+        (rebuilt_pages, "fewer-pairs", "[+0.5, +2.2], 16 seeds", "[+0.5, +2.2], 15 seeds", "rebuilt people - random"),
+        (rebuilt_pages, "ladder-frozen", "| no, it costs accuracy |", "| yes |", "answer: yes, rebuilt no"),
+    ],
+)  # fmt: skip
+def test_a_changed_box_is_named(tmp_path, monkeypatch, module, page, old, new, message):
+    for path in rebuilt_cells.KEPT.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    text = (tmp_path / f"{page}.md").read_text("utf-8")
+    (tmp_path / f"{page}.md").unlink()
+    changed = text.replace(old, new, 1)
+    assert changed != text
+    (tmp_path / f"{page}.md").write_text(changed)
+    for each in (rebuilt_cells, rebuilt_pages):
+        monkeypatch.setattr(each, "KEPT", tmp_path)
+    _, (found,) = module.differences(page)
+    assert message in found
+
+
 def test_pages_without_records_are_listed():
     pages = {path.stem for path in rebuilt_cells.KEPT.glob("*.md")}
     rebuilt = {*rebuilt_cells.pages(), *rebuilt_pages.PAGES}

@@ -595,6 +595,27 @@ def test_stage_one_curves_are_read_from_metrics_and_events(tmp_path):
     assert curves_by_arm(runs, loss_curve) == {"pi": [{10: 2.5, 20: 2.0}]}
 
 
+def test_the_page_shows_the_report_of_stage_1_of_the_first_seed_of_each_arm(tmp_path):
+    def stage(after):
+        metrics = {"unseen_2afc_before": 0.6, "unseen_2afc_after": after, "spread_before": 0.5}
+        metrics |= {"2afc_val_before": 0.6, "2afc_val_after": after}
+        row = {"stage": "init.0", "name": "triplet-hinge", "num_changed": 3, "changed": ["a", "b", "c"]}
+        return {**row, "metrics": {**metrics, "spread_after": 0.4}}
+
+    made = [record("pi", seed, 0.5 + seed / 10, init=[stage(0.7 + seed / 100)]) for seed in (0, 1)]
+    made[0]["warnings"] = [{"stage": "init.0", "message": "stage 1 contracted the <embeddings>"}]
+    runs = load_runs([write(tmp_path, [*made, record("random", 0, 0.4), record("random", 1, 0.5)])])
+    page = render(Judged.of(compare(runs)), with_examples=False)
+    section = page.partition("Reports of the initializers")[2].partition("</section>")[0]
+    assert re.findall("<summary>(.*?)</summary>", section) == ["pi, seed 0"]
+    assert re.findall("<li>(.*?)</li>", section) == [
+        "triplet-hinge: 3 tensors changed",
+        "2AFC on judgments without training images (chance 0.5) 0.600 -&gt; 0.700, gain +0.100",
+        "mean cosine distance of two images: 0.5 -&gt; 0.4",
+        "Warning: stage 1 contracted the &lt;embeddings&gt;",
+    ]
+
+
 def test_the_page_opens_in_a_browser_without_errors_or_requests(chromium, tiny_page, tmp_path):  # noqa: F811
     broken = tmp_path / "broken.html"
     broken.write_text('<img src="http://example.invalid/x.png"><script>console.error("no")</script>')

@@ -18,7 +18,7 @@ OF_RUN = 0.1  # and over the runs of a seed: at 40 % correct, the arms of a seed
 def stage_rows(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of the stages of an arm. A stage with judgments learns them unless votes are shuffled."""
     return [
-        {"stage": f"init.{k}", "name": stage["use"], "metrics": _stage_metrics(stage)}
+        {"stage": f"init.{k}", "name": stage["use"], "num_changed": 2, "metrics": _stage_metrics(stage)}
         for k, stage in enumerate(stages)
     ]
 

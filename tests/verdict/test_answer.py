@@ -154,6 +154,42 @@ def test_the_answer_of_three_arms_has_20_lines_of_80_columns(cli, tmp_path, argu
     assert "…" not in done.stdout
 
 
+def with_start(value):
+    """Return nine records whose first evaluation, of the untrained model, has a score plus 0.01 a seed."""
+    records = three_by_three()
+    for one in records:
+        start = value if one["arm"]["name"] == "random" else 0.9  # of others: after stage 1
+        one["scores"].insert(0, score(start + 0.01 * one["seed"], samples_seen=0))
+    return records
+
+
+def test_the_score_of_the_untrained_model_is_printed_beside_chance(cli, tmp_path):
+    folder = write(tmp_path, with_start(0.11))  # 0.11, 0.12, 0.13
+    heading = "top1/x (chance 10.0, untrained 12.0, 50 examples, 100 samples seen)"
+    done = cli("compare", folder, COLUMNS="80")
+    assert heading in done.stdout.splitlines()
+    assert len(done.stdout.splitlines()) <= 20
+    assert f"\n* {heading}\n" in cli("compare", folder, "--format", "markdown").stdout
+    page = tmp_path / "page.html"
+    write_report(judge(folder), page)
+    assert "chance 10.0, untrained 12.0, 50 examples" in page.read_text()
+    assert "untrained" not in cli("compare", folder, "--at", "0").text
+
+
+def test_a_start_that_was_not_measured_for_each_seed_is_not_printed(cli, tmp_path):
+    records = with_start(0.11)
+    del records[0]["scores"][0]
+    assert "untrained" not in cli("compare", write(tmp_path, records)).text
+
+
+def test_a_baseline_that_is_initialized_has_a_score_before_training(cli, tmp_path):
+    records = with_start(0.11)
+    for one in records:
+        if one["arm"]["name"] == "random":
+            one["arm"]["resolved"]["init"] = [{"use": "imagenet"}]
+    assert "(chance 10.0, before training 12.0, 50 examples" in cli("compare", write(tmp_path, records)).text
+
+
 @pytest.mark.slow  # every situation with three arms
 def test_the_answer_of_every_situation_of_three_arms_has_20_lines(cli, tmp_path):
     three = [name for name, s in SITUATIONS.items() if len(s.arms) == 3]
