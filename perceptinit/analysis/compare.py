@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from perceptinit.analysis.at_best import Resampled, resample_studies
+from perceptinit.analysis.at_best import Resampled, resample_searches
 from perceptinit.analysis.comparison import ArmScore, Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
 from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.environments import differ_in_precision, refuse_mixed_settings
 from perceptinit.analysis.numbers import counts
-from perceptinit.analysis.over_items import Cell, ItemScores, ItemsOf
+from perceptinit.analysis.over_items import MIN_IMAGES_OF_DIFFERENCE, Cell, ItemScores, ItemsOf
 from perceptinit.analysis.over_sets import averages, over_sets
 from perceptinit.analysis.pairing import are_paired, compare_arms, read_mean, score_arm
 from perceptinit.analysis.pooling import spread_within
@@ -31,6 +31,7 @@ from perceptinit.results.measures import (
     SEEN,
     family_of,
     incomplete,
+    is_correlation,
     is_diagnostic,
     is_share,
     may_ask_people,
@@ -45,6 +46,10 @@ Budget = Literal["equal", "unequal"] | int
 SPLITS = get_args(Split)
 LARGEST = 1e100  # accepted absolute value of a score
 DIGITS = 3  # decimals of scores that are not shares
+FEW_IMAGES = (
+    "{} has no interval of a difference: with fewer than "
+    f"{MIN_IMAGES_OF_DIFFERENCE} images, those of correlations are too wide"
+)
 Rows = dict[Cell, dict[str, dict[str, Any]]]  # score name -> row
 
 
@@ -77,7 +82,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
             f"[verdict] spread_from, {runs.rule.spread_from}: no arm has two runs with a score of the "
             "compared runs. Choose runs with the same measure"
         )
-    cover = partial(_cover_searches, resample_studies(runs))
+    cover = partial(_cover_searches, resample_searches(runs))
     excluded = [*_excluded_values(scores, rows), *_incomplete_sets(rows)]
     excluded += _report_missing_intervals(runs, scores, items)
     return Comparison(
@@ -111,7 +116,7 @@ def _cover_searches(resampled: Resampled | None, score: ScoreComparison) -> Scor
     covered = []
     for d in score.differences:
         gaps = medians[d.contrast.arm] - medians[d.contrast.reference]
-        over_searches = widen(d.tested, float(gaps.var(ddof=1)), config.studies, d.confidence)
+        over_searches = widen(d.tested, float(gaps.var(ddof=1)), config.searches, d.confidence)
         covered.append(replace(d, over_searches=over_searches))
     return replace(score, differences=tuple(covered))
 
@@ -311,6 +316,8 @@ def _report_missing_intervals(
         elif score.rule.one_run_decides and all(a.value is None or a.value.low is None for a in score.arms):
             unit = "anchors" if found.images.shape[1] > 1 else "images"
             yield f"{score.name}: too few {unit} for an interval"
+        elif is_correlation(score.measure) and score.differences and not score.components:
+            yield FEW_IMAGES.format(score.name)
 
 
 def _find_best(runs: RunSet, rows: Rows) -> str:
