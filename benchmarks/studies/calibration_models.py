@@ -20,7 +20,8 @@ from perceptinit.analysis.statistics import Estimate
 from perceptinit.evaluators.rsa import pseudo_items
 
 NUM = 1_000
-NUM_MATRICES = 2_000  # with fewer than 100 images
+NUM_MATRICES = 2_000  # experiments of RSA with fewer than 100 images
+NUM_OF_FIVE = 4_000  # experiments of answers of five people, whose rates are near 97 %
 MEASURES = ("2afc", "odd_one_out", "rsa")
 NUM_IMAGES = (20, 40, 100)
 NUM_PEOPLE = (1, 5, 20)
@@ -140,18 +141,19 @@ def rows(cells: Cells) -> Iterator[Row]:
                     num = NUM_MATRICES if num_images < 100 else NUM
                     c = cells.find(name, num, count_matrices, num_images, num_people)
                 else:
-                    c = cells.find(name, NUM, count_answers, measure, num_images, num_people)
+                    num = NUM_OF_FIVE if num_people == 5 else NUM
+                    c = cells.find(name, num, count_answers, measure, num_images, num_people)
                 covered = [share(c[key], c["num"]) for key in ("score", "difference")]
                 if measure == "rsa" and num_images < MIN_IMAGES_OF_DIFFERENCE:
                     covered[1] = f"not printed: {covered[1]}"
                 half = f"{c['half']:.3f}" if measure == "rsa" else f"{100 * c['half']:.1f}"
-                yield measure, str(num_images), str(num_people), *covered, half
+                yield measure, str(num_images), str(num_people), f"{c['num']:,}", *covered, half
 
 
 STUDIES = {
     "models": Study(
         (
-            "measure", "images", "people", "coverage of a score", "coverage of a difference",
+            "measure", "images", "people", "experiments", "coverage of a score", "coverage of a difference",
             "median half-width of a score",
         ),
         rows,

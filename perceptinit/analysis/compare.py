@@ -46,6 +46,7 @@ Budget = Literal["equal", "unequal"] | int
 SPLITS = get_args(Split)
 LARGEST = 1e100  # accepted absolute value of a score
 DIGITS = 3  # decimals of scores that are not shares
+FEW_ITEMS = "one score each on too few images for an interval"
 FEW_IMAGES = (
     "{} has no interval of a difference: with fewer than "
     f"{MIN_IMAGES_OF_DIFFERENCE} images, those of correlations are too wide"
@@ -218,6 +219,8 @@ def _score(
     components = dict(of_items.find_components(asked_pairs)) if of_items else {}
     baselines = from_extra(row["extra"])
     if rule.one_run_decides:
+        if of_items and not components:
+            rule = replace(rule, words=replace(rule.words, single=FEW_ITEMS))
         arms = tuple(_cover_items(arm, of_items, is_shown_as_share, found) for arm in arms)
         baselines = tuple(_cover_trivial(each, of_items, is_shown_as_share) for each in baselines)
     # score names end with the split of the judgments, as in `nights-val`

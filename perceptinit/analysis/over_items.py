@@ -20,7 +20,7 @@ from perceptinit.types import Items
 
 SAME_MEAN = 1e-5  # tolerance between a score and the mean of its float32 items
 MIN_IMAGES_OF_DIFFERENCE = 40
-"""With fewer images, intervals of a difference of two correlations are too wide (docs/calibration-tables.md)."""
+"""With fewer images, intervals of a difference of correlations are too wide (docs/calibration-tables.md)."""
 Cell = tuple[str, int]  # arm, seed
 ItemsOf = Mapping[Cell, Mapping[str, Items]]  # items by name of the score
 

@@ -110,7 +110,7 @@ def list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
 
 
 def stage_work(spec: Spec) -> StagePlan:
-    """Return the work of a stage: unknown if data is missing, 0 steps if the component does not predict it."""
+    """Return the work of a stage: unknown if data is missing, 0 steps if the component predicts none."""
     try:
         component = spec.build()
         return component.plan() if isinstance(component, HasPlan) else StagePlan(steps=0)

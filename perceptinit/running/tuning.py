@@ -98,8 +98,8 @@ class Tune:
             trial = search.median()
             if trial.value is None:
                 raise UsageError(
-                    f"arm {search.arm}: in most searches no trial ended with a score (see `perceptinit status "
-                    f"{self.trials[0].root}`). Tune it over different ranges, with another --out"
+                    f"arm {search.arm}: in most searches no trial ended with a score (see `perceptinit "
+                    f"status {self.trials[0].root}`). Tune it over different ranges, with another --out"
                 )
             cells += self._plan_cells(self._of_best, trial.settings, arms=[search.arm])
         return sorted(cells, key=lambda cell: self.recipe.seeds.index(cell.seed))

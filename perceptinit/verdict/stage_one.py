@@ -92,7 +92,7 @@ def _read_metrics(run: LoadedRun) -> Mapping[str, float]:
 
 
 def _find_held_out(run: LoadedRun) -> tuple[str, Mapping[str, float]]:
-    """Return the name of held-out 2AFC and the metrics of the first stage that reports it before and after."""
+    """Return the name of held-out 2AFC and the metrics of the first stage that reports it twice."""
     for stage, split in product(run.record.get("init") or (), HELD_OUT):
         name = f"2afc_{split}"
         metrics = stage["metrics"]
