@@ -79,9 +79,9 @@ class ItemScores:
 
     @property
     def has_few_images(self) -> bool:
-        """Return whether differences have no interval, because it would be too wide for few images."""
-        num_images = len(np.unique(self.places))
-        return self.one_run_decides and self.is_correlation and num_images < MIN_IMAGES_OF_DIFFERENCE
+        """Return whether differences of single runs have no interval, because it would be too wide."""
+        is_single = self.one_run_decides and self.is_correlation
+        return is_single and len(np.unique(self.places)) < MIN_IMAGES_OF_DIFFERENCE
 
     def find_components(self, contrasts: Sequence[Contrast]) -> Iterator[tuple[Contrast, Components]]:
         """Yield variance components of contrasts and of leads over trivial models."""
@@ -93,8 +93,9 @@ class ItemScores:
                 for seed in seeds
             ]
             known = [a.values - b.values for a, b in pairs if a and b]
-            is_complete = len(known) == len(pairs) > 0 and not self.has_few_images
-            if is_complete and (parts := self._find(np.array(known))):
+            is_complete = len(known) == len(pairs) > 0
+            is_withheld = len(known) == 1 and self.has_few_images
+            if is_complete and not is_withheld and (parts := self._find(np.array(known))):
                 yield contrast, parts
 
     def estimate(self, arm: str, is_share: bool) -> Estimate | None:

@@ -56,8 +56,7 @@ def restore_keys(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 def restore_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return a plan with the keys of today in `tune`, the part that has the keys of a recipe."""
-    tables = {key: plan[key] for key in ("tune",) if key in plan}
-    return {**plan, **restore_keys(tables)}
+    return {**plan, **restore_keys({"tune": plan["tune"]})} if "tune" in plan else dict(plan)
 
 
 def restore_overrides(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ LEAST_GRID = 1e-8  # of the largest value; values with more digits are not round
 FAR_APART = 20.0  # ratio between percent and fractions of similar shares
 LEAST_SD = 0.05  # points; a smaller deviation beside means in percent is likely a fraction
 MOST_SD = 0.5  # of shares in [0, 1], for many runs
+UNLIKE_UNITS = "sd may be {0:g} or {1:g} points beside these means. Write means and sd as fractions"
 
 
 class ScoreReader:
@@ -126,16 +127,11 @@ class ScoreReader:
         """Raise DataError for standard deviations of shares that may not be in the unit of the means."""
         scales = np.array([self.scales[measure] or np.nan for measure in self.measures])
         are_small = (scales < 1) & (self.deviations > 0) & (self.deviations < LEAST_SD)
-        most = MOST_SD * np.sqrt(self.counts / (self.counts - 1))
-        are_large = scales * self.deviations > most
-
-        def describe(index: int) -> str:
-            sd = self.deviations[index]
-            unit = "in percent" if scales[index] < 1 else "up to 1"
-            may_be = f"may be {sd:g} or {PER_CENT * sd:g} points"
-            return f"sd {sd:g} beside means {unit} {may_be}. Write means and sd as fractions"
-
-        self.rows.refuse(are_small | are_large, describe)
+        are_large = scales * self.deviations > MOST_SD * np.sqrt(self.counts / (self.counts - 1))
+        points = PER_CENT * self.deviations
+        self.rows.refuse(
+            are_small | are_large, lambda row: UNLIKE_UNITS.format(self.deviations[row], points[row])
+        )
 
     def read(self, indices: Sequence[int]) -> tuple[list[dict[str, Any]], dict[str, Items]]:
         """Return the score rows of a run, and the per-item values of its last evaluation by score name."""

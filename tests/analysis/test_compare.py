@@ -326,7 +326,9 @@ def test_table_and_verdict_read_held_out_2afc_of_the_same_stage(printed, tmp_pat
             one["init"].append({"stage": "init.1", "metrics": later})
             stage["metrics"] |= {"2afc_train_before": 0.1, "2afc_train_after": 0.2, "2afc_test_after": 0.3}
     folder = write(tmp_path, records)
-    assert json.loads(printed(folder, "--format", "json"))["held_out_2afc"]["pi"] == pytest.approx([0.55, 0.7])
+    assert json.loads(printed(folder, "--format", "json"))["held_out_2afc"]["pi"] == pytest.approx(
+        [0.55, 0.7]
+    )
     rises = [read_rise(run) for run in load_runs([folder]).finished if run.arm == "pi"]
     assert [(rise.before, rise.after, rise.stderr) for rise in rises] == [(0.55, 0.7, 0.01)] * 3
 

@@ -849,7 +849,7 @@ MEANS = {
     "means in percent with deviations as fractions": Table(
         truth="the deviations of 0.003 are 0.3 points, so the interval would be a hundred times too short",
         text=means("random,top1,77.6,0.003,3", "pi,top1,77.8,0.002,3"),
-        must=(r"sd 0\.003 beside means in percent may be 0\.003 or 0\.3 points",),
+        must=(r"sd may be 0\.003 or 0\.3 points beside these means",),
         is_refused=True,
     ),
     "means in percent with deviations of a tenth of a point": Table(

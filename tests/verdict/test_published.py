@@ -307,7 +307,7 @@ def test_an_implausible_value_and_an_unmeasured_set_give_warnings():
     assert "no evaluator of the recipe uses 'imagenet1k'" in unmeasured
 
 
-OWN_EVALUATOR = '''
+OWN_EVALUATOR = """
 from dataclasses import dataclass
 from perceptinit import Component, hookimpl
 
@@ -321,7 +321,7 @@ class Probe:
         pass
     def __init__(self, config):
         self.config = config
-'''
+"""
 
 
 def test_an_evaluator_of_the_recipe_that_does_not_list_its_sets_may_use_any(tmp_path):
