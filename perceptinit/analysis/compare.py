@@ -198,7 +198,6 @@ def _score(
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
-    num_items = row["num_examples"]
     rule = replace(
         rule_of(runs.rule, runs.num_planned, runs.num_listed, len(runs.arms)),
         delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
@@ -211,7 +210,7 @@ def _score(
     )
     arms = tuple(read_mean(score_arm(runs, arm, values), found) for arm in runs.arms)
     # a share of n items is a multiple of 1 / n
-    floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
+    floor = 1 / (row["num_examples"] * 12**0.5) if is_shown_as_share and row["num_examples"] else 0.0
     is_known = measure in measure_names() or is_diagnostic(measure)
     digits = DIGITS if is_known else runs.source.digits or _choose_digits(list(values.values()))
     asked_pairs = _list_paired((*contrasts, *find_control_contrasts(runs)), arms, rule)
