@@ -14,7 +14,7 @@ from textwrap import fill
 
 from perceptinit_estimate.dry_run import GB, PEAK, SHARE_OF_PEAK, DryRun, dry_runs, table
 
-from perceptinit.recipe.plan import DECODE_SECONDS, stage_plan
+from perceptinit.recipe.cost import DECODE_SECONDS, stage_work
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Recipe
 
@@ -59,7 +59,7 @@ def _change(run: DryRun, setting: str) -> DryRun:
     """Return the estimate for another setting of the pretraining, with the same traced model."""
     pretrain = _recipe(setting).pretrain
     assert pretrain is not None
-    return replace(run, spec=pretrain, plan=stage_plan(pretrain))
+    return replace(run, spec=pretrain, plan=stage_work(pretrain))
 
 
 def _options(worlds: tuple[int, ...]) -> list[str]:

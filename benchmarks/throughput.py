@@ -21,7 +21,7 @@ from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import choose_device
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.recipe.plan import TRAINING_FACTOR
+from perceptinit.recipe.cost import TRAINING_FACTOR
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Pair, RunContext
 

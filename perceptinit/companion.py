@@ -10,7 +10,7 @@ from typing import Any
 # name -> module; companion.pyi has the same names for type checkers
 _MODULES = {
     "ALONE": "perceptinit.evaluators.features",
-    "DECODE_SECONDS": "perceptinit.recipe.plan",
+    "DECODE_SECONDS": "perceptinit.recipe.cost",
     "DerivedAnswers": "perceptinit.judgments.forms.drawing",
     "ENERGY_FILE": "perceptinit.reports.account",
     "Encoding": "perceptinit.evaluators.features",
@@ -33,7 +33,7 @@ _MODULES = {
     "Table": "perceptinit.judgments.own.table",
     "Tracer": "perceptinit.running.memory",
     "TripletDraw": "perceptinit.judgments.forms.drawing",
-    "USABLE_SHARE": "perceptinit.recipe.plan",
+    "USABLE_SHARE": "perceptinit.recipe.cost",
     "VoteRule": "perceptinit.judgments.forms.drawing",
     "ZeroShotSet": "perceptinit.test_sets.sets",
     "add_legend": "perceptinit.reports.figures",
@@ -77,7 +77,7 @@ _MODULES = {
     "resource_rows": "perceptinit.running.resources",
     "split_names": "perceptinit.judgments.forms.splits",
     "square": "perceptinit.judgments.forms.rdm",
-    "stage_plan": "perceptinit.recipe.plan",
+    "stage_work": "perceptinit.recipe.cost",
     "suggest": "perceptinit.registry",
     "thumbnail": "perceptinit.images.thumbnails",
     "triple_codes": "perceptinit.judgments.forms.odd_one_out",

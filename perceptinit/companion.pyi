@@ -64,10 +64,10 @@ from perceptinit.judgments.scoring import (
     two_afc_accuracy as two_afc_accuracy,
 )
 from perceptinit.judgments.two_afc import embed_judged as embed_judged
-from perceptinit.recipe.plan import (
+from perceptinit.recipe.cost import (
     DECODE_SECONDS as DECODE_SECONDS,
     USABLE_SHARE as USABLE_SHARE,
-    stage_plan as stage_plan,
+    stage_work as stage_work,
 )
 from perceptinit.recipe.reading import load_recipe as load_recipe
 from perceptinit.recipe.recipe import Recipe as Recipe

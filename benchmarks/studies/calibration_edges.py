@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 
-from perceptinit.analysis.at_best import MIN_STUDIES
+from perceptinit.analysis.at_best import MIN_SEARCHES
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.questions import Outcome
 from perceptinit.analysis.statistics import Estimate, estimate, widen
@@ -83,7 +83,7 @@ def tuning_rows(cells: Cells) -> Iterator[Row]:
                     num_seeds,
                 )
                 rates = [share(counts[name], counts["num"]) for name in ("chosen", "fixed", "resampled")]
-                if studies < MIN_STUDIES:
+                if studies < MIN_SEARCHES:
                     rates[-1] = ""
                 yield str(studies), f"{noise:g}", f"{curvature:g}", str(num_seeds), *rates
 
@@ -93,11 +93,11 @@ def _count_tuned(
 ) -> Counts:
     counts = Counter(chosen=0, fixed=0, resampled=0)
     for number in range(num):
-        config = TuneConfig(measure="top1", studies=studies, seed=number)
+        config = TuneConfig(measure="top1", searches=studies, seed=number)
         (own, best), (other, best_other) = (_tune(rng, arm, noise, curvature, config) for arm in BEST)
         truth = other - own  # at the chosen settings
         fixed = estimate((truth + SPREAD * rng.standard_normal(num_seeds)).tolist())
-        drawn = rng.integers(studies, size=(NUM_RESAMPLES, MIN_STUDIES))  # as `cover_searches`
+        drawn = rng.integers(studies, size=(NUM_RESAMPLES, MIN_SEARCHES))  # as `cover_searches`
         medians = np.median(best[drawn], axis=1) - np.median(best_other[drawn], axis=1)
         wide = widen(fixed, float(medians.var(ddof=1)), studies, CONFIDENCE)
         counts.update(

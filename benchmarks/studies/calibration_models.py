@@ -2,24 +2,26 @@
 
 2AFC and odd one out: a model agrees with an answer with a probability that depends on the three images and the
 person. RSA: models and people see the images at places with errors, which differ in size between people, and
-each pair with a further error. Ranks are computed once, and the jackknife leaves out each image. The true score
-of RSA is the mean over the experiments.
+each pair with a further error. The jackknife leaves out each image and ranks the others again, as the measure does.
+The true score of RSA is the mean over the experiments.
 """
 
 from __future__ import annotations
 
-# N answers, M images, P people
-from collections.abc import Iterator
+# N answers, M images, P people, K pairs of images
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
-from scipy.stats import rankdata
 
 from perceptinit.analysis.intervals import estimate_two_way, find_item_components
+from perceptinit.analysis.over_items import MIN_IMAGES_OF_DIFFERENCE
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.evaluators.rsa import pseudo_items
 
 NUM = 1_000
+NUM_MATRICES = 2_000  # experiments of RSA with fewer than 100 images
+NUM_OF_FIVE = 4_000  # experiments of answers of five people, whose rates are near 97 %
 MEASURES = ("2afc", "odd_one_out", "rsa")
 NUM_IMAGES = (20, 40, 100)
 NUM_PEOPLE = (1, 5, 20)
@@ -75,48 +77,50 @@ def count_answers(
 def draw_matrices(
     rng: np.random.Generator, num_images: int, num_people: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ranked dissimilarities of two models, (2, M, M), and of people, (P, M, M), with zero diagonals."""
+    """Return dissimilarities of two models, (2, K), and of people, (P, K)."""
 
     def describe(count: int, spread: np.ndarray) -> np.ndarray:
         """Return squared distances of images, with errors of their places and of pairs."""
         places = true + spread[:, None, None] * rng.standard_normal((count, num_images, 3))
         apart = np.square(places[:, :, None] - places[:, None]).sum(axis=3)
-        return apart + 2 * rng.standard_normal(apart.shape)
+        return (apart + 2 * rng.standard_normal(apart.shape))[:, rows, columns]
 
     true = rng.standard_normal((num_images, 3))
+    rows, columns = np.triu_indices(num_images, 1)
     models = describe(2, np.full(2, 0.7))
     people = describe(num_people, rng.uniform(0.4, 1, num_people) if num_people > 1 else np.full(1, 0.7))
-    rows, columns = np.triu_indices(num_images, 1)
-    ranked = np.zeros((2 + num_people, num_images, num_images))
-    ranked[:, rows, columns] = rankdata(np.concatenate([models, people])[:, rows, columns], axis=1)
-    ranked += ranked.transpose(0, 2, 1)
-    return ranked[:2], ranked[2:]
+    return models, people
 
 
-def correlate(model: np.ndarray, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Pearson's correlation with each person, (P,), and without each image, (M, P)."""
-    num = len(model)
+def rank_without(values: np.ndarray, num_images: int) -> np.ndarray:
+    """Return standardized ranks of distinct values of pairs, and of those without each image, (1 + M, K).
 
-    def sums(values: np.ndarray) -> np.ndarray:
-        """Return the sums over pairs: of all images first, then without each image."""
-        rows = values.sum(axis=-1)
-        whole = rows.sum(axis=-1, keepdims=True) / 2
-        return np.concatenate([whole, whole - rows], axis=-1)
+    Pairs with the image have 0, so that the sum of products of two rows is Spearman's correlation.
+    """
+    order = np.argsort(values)
+    kept = np.ones((1 + num_images, len(values)), np.float32)
+    for images in np.triu_indices(num_images, 1):
+        kept[1 + images[order], np.arange(len(values))] = 0
+    num = kept.sum(axis=1, keepdims=True)
+    ranks = (np.cumsum(kept, axis=1) - (num + 1) / 2) * kept
+    found = np.empty_like(ranks)
+    found[:, order] = ranks / np.sqrt(num * (num**2 - 1) / 12)
+    return found
 
-    pairs = np.array([num, *[num - 1] * num])
-    pairs = pairs * (pairs - 1) / 2
-    x, xx = sums(model), sums(model**2)
-    y, yy, xy = sums(people), sums(people**2), sums(model * people)
-    found = (xy - x * y / pairs) / np.sqrt((xx - x**2 / pairs) * (yy - y**2 / pairs))
-    return found[:, 0], found[:, 1:].T
+
+def correlate(model: np.ndarray, people: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return Spearman's correlation with each person, (P,), and without each image, (M, P), of `rank_without`."""
+    found = np.stack([np.einsum("mk,mk->m", model, person) for person in people], axis=1)
+    return found[0], found[1:]
 
 
 def count_matrices(rng: np.random.Generator, num: int, num_images: int, num_people: int) -> Counts:
-    """Return how often intervals of RSA contain the truth."""
+    """Return how often intervals of RSA contain the truth, also those of differences that are not printed."""
     scores, differences = [], []
     for _ in range(num):
         models, people = draw_matrices(rng, num_images, num_people)
-        own, other = (pseudo_items(*correlate(model, people)) for model in models)
+        ranked = [rank_without(person, num_images) for person in people]
+        own, other = (pseudo_items(*correlate(rank_without(model, num_images), ranked)) for model in models)
         scores.append(cover(own.values, own.images, own.people, are_shares=False).of_correlation())
         differences.append(cover(own.values - other.values, own.images, own.people, are_shares=False))
     truth = float(np.mean([each.mean for each in scores]))
@@ -134,18 +138,22 @@ def rows(cells: Cells) -> Iterator[Row]:
             for num_people in NUM_PEOPLE:
                 name = f"models/{measure}/{num_images}/{num_people}"
                 if measure == "rsa":
-                    c = cells.find(name, NUM, count_matrices, num_images, num_people)
+                    num = NUM_MATRICES if num_images < 100 else NUM
+                    c = cells.find(name, num, count_matrices, num_images, num_people)
                 else:
-                    c = cells.find(name, NUM, count_answers, measure, num_images, num_people)
+                    num = NUM_OF_FIVE if num_people == 5 else NUM
+                    c = cells.find(name, num, count_answers, measure, num_images, num_people)
                 covered = [share(c[key], c["num"]) for key in ("score", "difference")]
+                if measure == "rsa" and num_images < MIN_IMAGES_OF_DIFFERENCE:
+                    covered[1] = f"not printed: {covered[1]}"
                 half = f"{c['half']:.3f}" if measure == "rsa" else f"{100 * c['half']:.1f}"
-                yield measure, str(num_images), str(num_people), *covered, half
+                yield measure, str(num_images), str(num_people), f"{c['num']:,}", *covered, half
 
 
 STUDIES = {
     "models": Study(
         (
-            "measure", "images", "people", "coverage of a score", "coverage of a difference",
+            "measure", "images", "people", "experiments", "coverage of a score", "coverage of a difference",
             "median half-width of a score",
         ),
         rows,

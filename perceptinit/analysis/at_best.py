@@ -15,7 +15,7 @@ from perceptinit.results.tuned import Search, Tuned, find_tuning, read_searches_
 from perceptinit.seeding import generator
 
 EDGE = 0.05  # share of a setting's search range, on its scale (linear or log)
-MIN_STUDIES = 5  # required to resample studies
+MIN_SEARCHES = 5  # required to resample searches
 NUM_RESAMPLES = 2000
 # the [tune] table, and resampled scores (NUM_RESAMPLES,) by arm
 Resampled = tuple[TuneConfig, Mapping[str, Any]]
@@ -27,7 +27,7 @@ TRIALS_COMPARED = (
     "settings, in the folder with the suffix -best, or show the trials with: perceptinit report RECIPE"
 )
 NOTE = (
-    "Each arm has its own settings, the best of its median search ({trials} trials in each of {studies} "
+    "Each arm has its own settings, the best of its median search ({trials} trials in each of {searches} "
     "searches, by {measure} on validation data). This compares procedures, tuning included, and not "
     "initializations alone."
 )
@@ -35,22 +35,22 @@ HELD_FIXED = "The interval treats the chosen settings as fixed."
 RESAMPLED = "The interval covers other searches: searches are resampled."
 
 
-def resample_studies(runs: RunSet) -> Resampled | None:
-    """Return the [tune] table and, by arm, the median best score of five resampled studies.
+def resample_searches(runs: RunSet) -> Resampled | None:
+    """Return the [tune] table and, by arm, the median best score of five resampled searches.
 
-    The same searches are resampled for all arms. Each resample has five studies even if there are more,
-    because final runs use the settings of a single study (coverage: docs/calibration.md). Returns None for
-    fewer than five studies, or if trials are missing.
+    The same searches are resampled for all arms. Each resample has five searches even if there are more,
+    because final runs use the settings of a single search (coverage: docs/calibration.md). Returns None for
+    fewer than five searches, or if trials are missing.
     """
     tuned = _find_tuned(runs.runs)
     config = tuned[0].config if tuned and tuned[0].role else None
-    if config is None or config.studies < MIN_STUDIES:
+    if config is None or config.searches < MIN_SEARCHES:
         return None
     try:
         searches = read_searches_beside(runs.runs[0].folder.parent.parent, runs.arms)
     except PerceptInitError:
         return None
-    drawn = generator(0, "studies").integers(config.studies, size=(NUM_RESAMPLES, MIN_STUDIES))
+    drawn = generator(0, "studies").integers(config.searches, size=(NUM_RESAMPLES, MIN_SEARCHES))
     medians = {search.arm: np.median(_best_scores(search)[drawn], axis=1) for search in searches}
     if medians.keys() != set(runs.arms) or np.isnan([*medians.values()]).any():
         return None
@@ -58,7 +58,7 @@ def resample_studies(runs: RunSet) -> Resampled | None:
 
 
 def _best_scores(search: Search) -> np.ndarray:
-    """Return the best score of each study; NaN for a study without a score."""
+    """Return the best score of each search; NaN for a search without a score."""
     return np.array([trial.value for trial in search.best_after(search.config.trials)], float)
 
 
@@ -114,13 +114,13 @@ def tuning_note(runs: RunSet, is_covered: bool) -> str:
     """Return how tuning limits the comparison; empty without tuning, or if budgets differ."""
     found = _find_tuned(runs.runs)
     configs = [each.config for each in found if each.config]
-    tuned = {(c.trials, c.studies, c.measure) for c in configs if c.role}
+    tuned = {(c.trials, c.searches, c.measure) for c in configs if c.role}
     if not tuned:
         return SHARED if configs else ""
     if len(tuned) > 1 or not all(each.role for each in found):
         return ""
-    [(trials, studies, measure)] = tuned
-    note = NOTE.format(trials=trials, studies=studies, measure=measure)
+    [(trials, searches, measure)] = tuned
+    note = NOTE.format(trials=trials, searches=searches, measure=measure)
     return " ".join([note, RESAMPLED if is_covered else HELD_FIXED, *dict.fromkeys(_find_edges(runs))])
 
 

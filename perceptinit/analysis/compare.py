@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from perceptinit.analysis.at_best import Resampled, resample_studies
+from perceptinit.analysis.at_best import Resampled, resample_searches
 from perceptinit.analysis.comparison import ArmScore, Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
 from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.environments import differ_in_precision, refuse_mixed_settings
 from perceptinit.analysis.numbers import counts
-from perceptinit.analysis.over_items import Cell, ItemScores, ItemsOf
+from perceptinit.analysis.over_items import MIN_IMAGES_OF_DIFFERENCE, Cell, ItemScores, ItemsOf
 from perceptinit.analysis.over_sets import averages, over_sets
 from perceptinit.analysis.pairing import are_paired, compare_arms, read_mean, score_arm
 from perceptinit.analysis.pooling import spread_within
@@ -31,6 +31,7 @@ from perceptinit.results.measures import (
     SEEN,
     family_of,
     incomplete,
+    is_correlation,
     is_diagnostic,
     is_share,
     may_ask_people,
@@ -45,6 +46,11 @@ Budget = Literal["equal", "unequal"] | int
 SPLITS = get_args(Split)
 LARGEST = 1e100  # accepted absolute value of a score
 DIGITS = 3  # decimals of scores that are not shares
+FEW_ITEMS = "one score each on too few images for an interval"
+FEW_IMAGES = (
+    "{} has no interval of a difference: with fewer than "
+    f"{MIN_IMAGES_OF_DIFFERENCE} images, those of correlations are too wide"
+)
 Rows = dict[Cell, dict[str, dict[str, Any]]]  # score name -> row
 
 
@@ -77,7 +83,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
             f"[verdict] spread_from, {runs.rule.spread_from}: no arm has two runs with a score of the "
             "compared runs. Choose runs with the same measure"
         )
-    cover = partial(_cover_searches, resample_studies(runs))
+    cover = partial(_cover_searches, resample_searches(runs))
     excluded = [*_excluded_values(scores, rows), *_incomplete_sets(rows)]
     excluded += _report_missing_intervals(runs, scores, items)
     return Comparison(
@@ -111,7 +117,7 @@ def _cover_searches(resampled: Resampled | None, score: ScoreComparison) -> Scor
     covered = []
     for d in score.differences:
         gaps = medians[d.contrast.arm] - medians[d.contrast.reference]
-        over_searches = widen(d.tested, float(gaps.var(ddof=1)), config.studies, d.confidence)
+        over_searches = widen(d.tested, float(gaps.var(ddof=1)), config.searches, d.confidence)
         covered.append(replace(d, over_searches=over_searches))
     return replace(score, differences=tuple(covered))
 
@@ -192,7 +198,6 @@ def _score(
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
-    num_items = row["num_examples"]
     rule = replace(
         rule_of(runs.rule, runs.num_planned, runs.num_listed, len(runs.arms)),
         delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
@@ -205,7 +210,7 @@ def _score(
     )
     arms = tuple(read_mean(score_arm(runs, arm, values), found) for arm in runs.arms)
     # a share of n items is a multiple of 1 / n
-    floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
+    floor = 1 / (row["num_examples"] * 12**0.5) if is_shown_as_share and row["num_examples"] else 0.0
     is_known = measure in measure_names() or is_diagnostic(measure)
     digits = DIGITS if is_known else runs.source.digits or _choose_digits(list(values.values()))
     asked_pairs = _list_paired((*contrasts, *find_control_contrasts(runs)), arms, rule)
@@ -213,6 +218,8 @@ def _score(
     components = dict(of_items.find_components(asked_pairs)) if of_items else {}
     baselines = from_extra(row["extra"])
     if rule.one_run_decides:
+        if of_items and not components:
+            rule = replace(rule, words=replace(rule.words, single=FEW_ITEMS))
         arms = tuple(_cover_items(arm, of_items, is_shown_as_share, found) for arm in arms)
         baselines = tuple(_cover_trivial(each, of_items, is_shown_as_share) for each in baselines)
     # score names end with the split of the judgments, as in `nights-val`
@@ -311,6 +318,8 @@ def _report_missing_intervals(
         elif score.rule.one_run_decides and all(a.value is None or a.value.low is None for a in score.arms):
             unit = "anchors" if found.images.shape[1] > 1 else "images"
             yield f"{score.name}: too few {unit} for an interval"
+        elif is_correlation(score.measure) and score.differences and not score.components:
+            yield FEW_IMAGES.format(score.name)
 
 
 def _find_best(runs: RunSet, rows: Rows) -> str:

@@ -19,6 +19,8 @@ from perceptinit.results.measures import is_correlation, split_name
 from perceptinit.types import Items
 
 SAME_MEAN = 1e-5  # tolerance between a score and the mean of its float32 items
+MIN_IMAGES_OF_DIFFERENCE = 40
+"""With fewer images, intervals of a difference of correlations are too wide (docs/calibration-tables.md)."""
 Cell = tuple[str, int]  # arm, seed
 ItemsOf = Mapping[Cell, Mapping[str, Items]]  # items by name of the score
 
@@ -75,6 +77,12 @@ class ItemScores:
             is_correlation(split_name(name)[0]),
         )
 
+    @property
+    def has_few_images(self) -> bool:
+        """Return whether differences of single runs have no interval, because it would be too wide."""
+        is_single = self.one_run_decides and self.is_correlation
+        return is_single and len(np.unique(self.places)) < MIN_IMAGES_OF_DIFFERENCE
+
     def find_components(self, contrasts: Sequence[Contrast]) -> Iterator[tuple[Contrast, Components]]:
         """Yield variance components of contrasts and of leads over trivial models."""
         leads = [Contrast(arm, model) for arm, models in self.trivial.items() for model in models]
@@ -86,7 +94,8 @@ class ItemScores:
             ]
             known = [a.values - b.values for a, b in pairs if a and b]
             is_complete = len(known) == len(pairs) > 0
-            if is_complete and (parts := self._find(np.array(known))):
+            is_withheld = len(known) == 1 and self.has_few_images
+            if is_complete and not is_withheld and (parts := self._find(np.array(known))):
                 yield contrast, parts
 
     def estimate(self, arm: str, is_share: bool) -> Estimate | None:

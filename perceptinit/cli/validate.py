@@ -1,4 +1,4 @@
-"""`perceptinit validate`: all problems of a recipe, then its plan and cost."""
+"""`perceptinit validate`: all problems of a recipe, then its work and cost."""
 
 import shlex
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ def validate(
     Example: perceptinit validate pi_clip_yfcc
     """
     from perceptinit.exporting import find_refusal
-    from perceptinit.recipe.plan import plan_lines
+    from perceptinit.recipe.cost import work_lines
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.running.readiness import (
         find_judgments,
@@ -42,7 +42,7 @@ def validate(
     doubtful = [*loaded.warnings, *doubts(loaded)]
     warnings = [] if obstacles else find_warnings(loaded)
     print_warnings(doubtful)
-    plan = list(plan_lines(loaded))  # an error precedes all output
+    work = list(work_lines(loaded))  # an error precedes all output
     console = new_console(markup=False)
 
     def show(lines: Iterable[str]) -> None:
@@ -57,7 +57,7 @@ def validate(
         show(["Ready to run, with warnings." if warnings or doubtful else "Ready to run."])
     show(f"warning: {problem}" for problem in warnings)
     show(f"export: {line}" for line in filter(None, [find_refusal(loaded)]))
-    show(["", *plan])
+    show(["", *work])
     headings, rows = resource_table(loaded)
     console.print(new_table(headings, rows, right=headings[1:]))
     for lines in (cost_lines, resource_lines, describe_published, prospects, tuning_lines):

@@ -1,6 +1,7 @@
 """Keys of recipes of earlier versions: refused in new recipes, read in records, plans and frozen recipes."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from perceptinit.errors import Problem
@@ -11,6 +12,7 @@ RENAMED = {
     "arms": "take",
     "launch": "jobs",
     "slurm": "jobs",
+    "tune.studies": "tune.searches",
     "verdict.published_effect": "",
     "verdict.source": "",
 }
@@ -34,14 +36,27 @@ def restore_text(text: str, source: str) -> str:
         return text
     import tomli_w
 
+    return tomli_w.dumps(restore_keys(tables))
+
+
+def restore_keys(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of a recipe with the keys of today."""
+    found = deepcopy(dict(tables))
     for old, new in RENAMED.items():
-        table, _, key = old.rpartition(".")
-        if not _holds(tables, old):
+        if not _holds(found, old):
             continue
-        value = (tables[table] if table else tables).pop(key)
-        if new:
-            tables[new] = {**tables.get(new, {}), **value} if isinstance(value, dict) else value
-    return tomli_w.dumps(tables)
+        table, _, key = old.rpartition(".")
+        value = (found[table] if table else found).pop(key)
+        table, _, key = new.rpartition(".")
+        into = found[table] if table else found
+        if key:
+            into[key] = {**into.get(key, {}), **value} if isinstance(value, dict) else value
+    return found
+
+
+def restore_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan with the keys of today in `tune`, the part that has the keys of a recipe."""
+    return {**plan, **restore_keys({"tune": plan["tune"]})} if "tune" in plan else dict(plan)
 
 
 def restore_overrides(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ class TuneConfig:
     """Measure of `[tune.eval]` that chooses settings, such as "top1", averaged over its sets."""
     trials: Few = 5
     """Number of settings that each search tries (AlgoPerf: 5)."""
-    studies: Few = 3
+    searches: Few = 3
     """Number of independent searches. An arm gets the best settings of its median search (AlgoPerf: 3)."""
     seed: NonNegativeInt = 1000
     """Seed of the search and of the first trial. Each further trial has the next seed."""

@@ -57,7 +57,7 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The checked `[tune]` table. Trial k of study s has the number k * studies + s."""
+    """The checked `[tune]` table. Trial k of search s has the number k * searches + s."""
 
     config: TuneConfig
     evaluator: Spec
@@ -65,8 +65,8 @@ class Tuning:
 
     @property
     def num_trials(self) -> int:
-        """Number of trials of an arm, over all studies."""
-        return self.config.trials * self.config.studies
+        """Number of trials of an arm, over all searches."""
+        return self.config.trials * self.config.searches
 
     @property
     def seeds(self) -> range:
@@ -76,21 +76,21 @@ class Tuning:
     def points(self) -> list[dict[str, float]]:
         """Return the settings of each trial by path, the same for all arms.
 
-        Each study uses a Halton sequence scrambled with its own seed, so trials cover the space evenly and
-        studies are independent. Source: Owen 2017; quasi-random search: Bousquet et al. 2017.
+        Each search uses a Halton sequence scrambled with its own seed, so trials cover the space evenly and
+        searches are independent. Source: Owen 2017; quasi-random search: Bousquet et al. 2017.
         """
         from scipy.stats import qmc
 
         num = self.config.trials
         seed = self.config.seed
-        studies = [
-            qmc.Halton(len(self.space), rng=generator(seed, "tune", study)).random(num)
-            for study in range(self.config.studies)
+        searches = [
+            qmc.Halton(len(self.space), rng=generator(seed, "tune", search)).random(num)
+            for search in range(self.config.searches)
         ]
         return [
-            {d.path: d.value(float(x)) for d, x in zip(self.space, study[k], strict=True)}
+            {d.path: d.value(float(x)) for d, x in zip(self.space, search[k], strict=True)}
             for k in range(num)
-            for study in studies
+            for search in searches
         ]
 
 

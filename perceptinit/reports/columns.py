@@ -227,7 +227,7 @@ def title(comparison: Comparison, score: ScoreComparison) -> str:
     unit = comparison.runs.source.progress.seen
     seen = f"{num} {unit}" if unit else ""
     if not score.is_pretrained:
-        seen = "without pretraining"
+        seen = comparison.runs.untrained
     split = _describe_split(comparison, score)
     lower = "" if score.higher_is_better else LOWER
     notes = [split, *_fact_notes(comparison, score), seen, trained_on(score), score.incomplete, lower]

@@ -1,9 +1,10 @@
 """Page content on stage 1: held-out 2AFC, training loss, and judgments."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, islice, product
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from perceptinit.judgments.baselines import Bounds
 from perceptinit.reports.figures import Figure, draw_limit, draw_people, drawing, finish, plot_arms
 from perceptinit.results.record import describe_stages
 from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.verdict.stage_one import read_rise
 
 _MEASURED = re.compile(r"2afc_(?P<split>\w+?)_(?P<when>before|after|epoch_(?P<epoch>\d+))")
-HELD_OUT = ("val", "test")  # splits of the judgments
 _CEILING = re.compile(r"2afc_\w+_ceiling")
 
 
@@ -47,17 +48,10 @@ def held_out_accuracy(runs: RunSet) -> dict[str, tuple[float, float] | None]:
     """Return mean held-out 2AFC by arm, before and after the first stage that reports it, if any."""
     found: dict[str, list[tuple[float, float]]] = {arm: [] for arm in runs.arms}
     for run in runs.finished:
-        found[run.arm] += islice(_before_and_after(run), 1)
+        rise = read_rise(run)
+        if not math.isnan(rise.gain):
+            found[run.arm].append((rise.before, rise.after))
     return {arm: tuple(np.mean(pairs, axis=0).tolist()) if pairs else None for arm, pairs in found.items()}
-
-
-def _before_and_after(run: LoadedRun) -> Iterator[tuple[float, float]]:
-    """Yield 2AFC before and after each stage that reports it on judgments that it was not trained on."""
-    for stage, split in product(run.record.get("init", ()), HELD_OUT):
-        before = stage["metrics"].get(f"2afc_{split}_before")
-        after = stage["metrics"].get(f"2afc_{split}_after")
-        if before is not None and after is not None:
-            yield before, after
 
 
 def ceiling(runs: RunSet) -> Bounds | None:

@@ -25,7 +25,7 @@ def search_line(searches: Sequence[Search]) -> str:
     """Return a description of the tuning."""
     config = searches[0].config
     return (
-        f"Tuned by {config.measure} on validation data: {config.studies} searches of {config.trials} trials "
+        f"Tuned by {config.measure} on validation data: {config.searches} searches of {config.trials} trials "
         f"for each of {len(searches)} arms, with the same candidates. Each arm uses the best trial of its "
         "median search."
     )
@@ -38,7 +38,7 @@ def search_headings(searches: Sequence[Search]) -> list[str]:
 
 
 def search_rows(searches: Sequence[Search]) -> Iterator[list[str]]:
-    """Yield a row per arm with the best score after k trials (median over studies) and settings."""
+    """Yield a row per arm with the best score after k trials (median over searches) and settings."""
     for search in searches:
         best = [search.median(k) for k in range(1, search.config.trials + 1)]
         cells = (NO_VALUE if t.value is None else number(t.value, t.is_share) for t in best)
@@ -56,9 +56,9 @@ def search_table(searches: Sequence[Search]) -> Table:
 
 
 def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | None:
-    """Return a plot of the best score after k trials in the median, worst and best study.
+    """Return a plot of the best score after k trials in the median, worst and best search.
 
-    Lines start where all studies have a score. The order of `arms` determines colors.
+    Lines start where all searches have a score. The order of `arms` determines colors.
     """
     lines = {search.arm: _best_by_trials(search) for search in searches}
     lines = {arm: line for arm, line in lines.items() if line}
@@ -78,13 +78,13 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
             f"{max(line)}"
             for arm, line in lines.items()
         )
-        alt = f"Line chart of the best validation score over trials, median of studies: {'; '.join(ends)}."
-        note = f"Median of {config.studies} studies; bands from the lowest to the highest study."
+        alt = f"Line chart of the best validation score over trials, median of searches: {'; '.join(ends)}."
+        note = f"Median of {config.searches} searches; bands from the lowest to the highest search."
         return finish(ax, "Best after k trials (validation data)", alt, note)
 
 
 def _best_by_trials(search: Search) -> dict[int, tuple[float, float, float]]:
-    """Return the lowest, median and highest best score by k, where all studies have a score."""
+    """Return the lowest, median and highest best score by k, where all searches have a score."""
     line = {}
     for k in range(1, search.config.trials + 1):
         best = search.best_after(k)

@@ -65,12 +65,19 @@ class UsedEvaluator(TypedDict):
     use: str
 
 
-class PlannedTuning(TypedDict):
+class StatedTuning(TypedDict):
     measure: str
     trials: int
-    studies: int
     eval: UsedEvaluator
     space: dict[str, TunedRange]
+
+
+class PlannedTuning(StatedTuning):
+    searches: int
+
+
+class EarlierTuning(StatedTuning):
+    studies: int  # see `restore_keys`
 
 
 class Plan(TypedDict):
@@ -93,7 +100,7 @@ class Plan(TypedDict):
     prospects: list[str]
     records: list[EarlierRecord]
     versions: Environment
-    tune: NotRequired[PlannedTuning]
+    tune: NotRequired[PlannedTuning | EarlierTuning]
 
 
 def read_plan(folder: Path, name: str = PLAN) -> dict[str, Any]:

@@ -137,6 +137,16 @@ class RunSet:
         return [run for run in self.runs if run.state == "finished"]
 
     @property
+    def is_pretrained(self) -> bool:
+        """Return whether a finished run saw samples of pretraining."""
+        return any(run.samples_seen for run in self.finished)
+
+    @property
+    def untrained(self) -> str:
+        """When scores at 0 samples were measured, in words."""
+        return f"{'before' if self.is_pretrained else 'without'} pretraining"
+
+    @property
     def unfinished(self) -> list[LoadedRun]:
         return [run for run in self.runs if run.state != "finished"]
 

@@ -21,6 +21,9 @@ PER_CENT = 100
 MOST_FRACTION = 1.5  # a larger share beside values up to 1 is in percent
 LEAST_GRID = 1e-8  # of the largest value; values with more digits are not rounded
 FAR_APART = 20.0  # ratio between percent and fractions of similar shares
+LEAST_SD = 0.05  # points; a smaller deviation beside means in percent is likely a fraction
+MOST_SD = 0.5  # of shares in [0, 1], for many runs
+UNLIKE_UNITS = "sd may be {0:g} or {1:g} points beside these means. Write means and sd as fractions"
 
 
 class ScoreReader:
@@ -60,6 +63,8 @@ class ScoreReader:
             self.directions = dict.fromkeys(self.directions, "higher")
         by_measure = group((measure, index) for index, measure in enumerate(self.measures))
         self.scales = {measure: self._find_scale(measure, found) for measure, found in by_measure.items()}
+        if "sd" in rows:
+            self._refuse_unlike_deviations()
         # a mean over the rows of items is not rounded
         of_rows = {} if "item" in rows else by_measure
         self.grids = {
@@ -117,6 +122,16 @@ class ScoreReader:
             fewer = are_large if are_large.sum() <= are_fractions.sum() else are_fractions
             text = f"{measure} has values up to 1 beside values above {MOST_FRACTION:g}, so shares are mixed"
             raise self.rows.error(indices[fewer], f"{text} with percent. Use one unit")
+
+    def _refuse_unlike_deviations(self) -> None:
+        """Raise DataError for standard deviations of shares that may not be in the unit of the means."""
+        scales = np.array([self.scales[measure] or np.nan for measure in self.measures])
+        are_small = (scales < 1) & (self.deviations > 0) & (self.deviations < LEAST_SD)
+        are_large = scales * self.deviations > MOST_SD * np.sqrt(self.counts / (self.counts - 1))
+        points = PER_CENT * self.deviations
+        self.rows.refuse(
+            are_small | are_large, lambda row: UNLIKE_UNITS.format(self.deviations[row], points[row])
+        )
 
     def read(self, indices: Sequence[int]) -> tuple[list[dict[str, Any]], dict[str, Items]]:
         """Return the score rows of a run, and the per-item values of its last evaluation by score name."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from perceptinit.errors import RecipeError, TrainingError, UsageError
 from perceptinit.grouping import group
+from perceptinit.recipe.old_keys import restore_keys, restore_overrides
 from perceptinit.recipe.settings import TuneConfig
 from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.recipe.tuning import flatten, read_tune_table
@@ -41,7 +42,7 @@ class Tuned:
     @property
     def num_trials(self) -> int:
         """Number of trials for the run's arm; 0 for a run at shared settings."""
-        return self.config.trials * self.config.studies if self.config and self.role == "best" else 0
+        return self.config.trials * self.config.searches if self.config and self.role == "best" else 0
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -62,7 +63,8 @@ def find_tuning(record: Mapping[str, Any]) -> Tuned:
 @cache
 def parse_tuning(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
     """Return the tuning of a recipe with overrides; RecipeError if `[tune]` is invalid."""
-    tables = parse_toml(text, source)
+    tables = restore_keys(parse_toml(text, source))
+    overrides = restore_overrides(overrides)
     apply_overrides(tables, overrides)
     how = tables.get("tune", {})
     if not isinstance(how, Mapping) or not how:
@@ -84,7 +86,7 @@ class Trial:
     """A completed trial of an arm.
 
     Attributes:
-        number: k * studies + s for trial k of study s.
+        number: k * searches + s for trial k of search s.
         settings: Values of the tuned keys that affect the arm, by path.
         value: The score; None if training diverged or the score is not finite.
         rank: The value, negated if lower is better; -inf without a value.
@@ -108,15 +110,15 @@ class Search:
     trials: tuple[Trial, ...]
 
     def best_after(self, num: int) -> list[Trial]:
-        """Return the best of the first `num` trials of each study; a tie goes to the earlier trial."""
-        studies = [self.trials[s :: self.config.studies] for s in range(self.config.studies)]
-        return [max(study[:num], key=lambda trial: trial.rank) for study in studies]
+        """Return the best of the first `num` trials of each search; a tie goes to the earlier trial."""
+        searches = [self.trials[s :: self.config.searches] for s in range(self.config.searches)]
+        return [max(own[:num], key=lambda trial: trial.rank) for own in searches]
 
     def median(self, num: int | None = None) -> Trial:
-        """Return the best trial of the median search; of two middle studies, the worse one.
+        """Return the best trial of the median search; of two middle searches, the worse one.
 
         Args:
-            num: Number of trials of each study to use. Default: all.
+            num: Number of trials of each search to use. Default: all.
         """
         best = self.best_after(num or self.config.trials)
         return sorted(best, key=lambda trial: -trial.rank)[len(best) // 2]
@@ -129,7 +131,7 @@ def read_searches(runs: Iterable[LoadedRun], config: TuneConfig, arms: Sequence[
         UsageError: If a finished trial has no score of the measure.
     """
     found = {(run.arm, run.seed - config.seed): _read_trial(run, config) for run in runs if is_over(run)}
-    numbers = range(config.trials * config.studies)
+    numbers = range(config.trials * config.searches)
     return [
         Search(arm, config, tuple(found[arm, number] for number in numbers))
         for arm in arms
@@ -141,7 +143,7 @@ def read_searches_beside(root: Path, arms: Sequence[str]) -> list[Search]:
     """Return the searches that belong to `root`, a folder with runs at shared or at best settings."""
     trials = list(find_trials(root.with_name(root.name.removesuffix(BEST) + TRIALS)))
     configs = [config for run in trials if (config := find_tuning(run.record).config)]
-    largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
+    largest = max(configs, key=lambda c: c.trials * c.searches, default=None)
     return read_searches(trials, largest, arms) if largest else []
 
 

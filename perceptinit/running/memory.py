@@ -21,7 +21,7 @@ from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 from perceptinit.components.building import Spec, find_model_parts
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import PerceptInitError
-from perceptinit.recipe.plan import BYTES_PER_PARAMETER, USABLE_SHARE, ModelCost, model_cost
+from perceptinit.recipe.cost import BYTES_PER_PARAMETER, USABLE_SHARE, ModelCost, model_cost
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import StagePlan
 

@@ -10,13 +10,13 @@ import torch
 from perceptinit.components.building import Spec
 from perceptinit.compute.devices import choose_device, usable_cores
 from perceptinit.errors import count
-from perceptinit.recipe.plan import (
+from perceptinit.recipe.cost import (
     DECODE_SECONDS,
     TRAINING_FACTOR,
     ModelCost,
     list_stages,
     model_cost,
-    stage_plan,
+    stage_work,
 )
 from perceptinit.recipe.recipe import EvalSlot, Recipe
 from perceptinit.results.measures import readable_seconds
@@ -61,12 +61,12 @@ def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str
             title = f"{name} {spec.name}" if name == "pretrain" else f"{arm.name}: {name} {spec.name}"
             key = str(spec.table())
             if key not in found:
-                plan = stage_plan(spec)
-                flops = (plan.num_images or 0) * cost.image_flops + plan.num_texts * cost.text_flops
+                work = stage_work(spec)
+                flops = (work.num_images or 0) * cost.image_flops + work.num_texts * cost.text_flops
                 is_long = _cpu_seconds(TRAINING_FACTOR * flops) > LONG_SECONDS
-                is_shown = plan.steps and (is_on_gpu or is_long)
-                memory = StageMemory.of(recipe, spec, plan, tracer_of) if is_shown else None
-                found[key] = (title, *_row(spec, plan, flops, memory))
+                is_shown = work.steps and (is_on_gpu or is_long)
+                memory = StageMemory.of(recipe, spec, work, tracer_of) if is_shown else None
+                found[key] = (title, *_row(spec, work, flops, memory))
     evaluations = (_evaluation_row(recipe, slot, cost) for slot in recipe.evals)
     return [*found.values(), *filter(None, evaluations)]
 
@@ -76,8 +76,8 @@ def _evaluation_row(recipe: Recipe, slot: EvalSlot, cost: ModelCost) -> tuple[st
 
     Images are decoded once each time, on a GPU by the cores that pretraining needs for an equal rate.
     """
-    num_images = stage_plan(slot.spec).num_images
-    steps = stage_plan(recipe.pretrain).steps if recipe.pretrain else 0
+    num_images = stage_work(slot.spec).num_images
+    steps = stage_work(recipe.pretrain).steps if recipe.pretrain else 0
     if not num_images or steps is None:
         return None
     num_times = slot.count_times(steps, getattr(recipe.pretrain and recipe.pretrain.config, "epochs", 1))
@@ -107,9 +107,9 @@ def _write_seconds(seconds: float) -> str:
 def _find_flops(recipe: Recipe) -> tuple[float, bool]:
     """Return the FLOPs of training all runs, and whether they are known for each stage."""
     cost = model_cost(recipe)
-    plans = [stage_plan(spec) for arm in recipe.arms for _, spec in list_stages(recipe, arm)]
-    flops = sum((p.num_images or 0) * cost.image_flops + p.num_texts * cost.text_flops for p in plans)
-    return TRAINING_FACTOR * flops * len(recipe.seeds), all(plan.steps is not None for plan in plans)
+    stages = [stage_work(spec) for arm in recipe.arms for _, spec in list_stages(recipe, arm)]
+    flops = sum((w.num_images or 0) * cost.image_flops + w.num_texts * cost.text_flops for w in stages)
+    return TRAINING_FACTOR * flops * len(recipe.seeds), all(work.steps is not None for work in stages)
 
 
 def needs_gpu(recipe: Recipe) -> bool:
@@ -150,16 +150,16 @@ def cost_lines(recipe: Recipe) -> Iterator[str]:
         )
 
 
-def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) -> tuple[str, ...]:
-    if not plan.steps or not plan.num_images:
-        return ("0" if plan.steps == 0 else "unknown", "", "", "", "", "")
+def _row(spec: Spec, work: StagePlan, flops: float, memory: StageMemory | None) -> tuple[str, ...]:
+    if not work.steps or not work.num_images:
+        return ("0" if work.steps == 0 else "unknown", "", "", "", "", "")
     limits = ""
     if memory and hasattr(spec.config, "micro_batch"):
         limits = ", ".join(replace(memory, memory_gb=card).fitting for card in CARDS_GB)
     num_passes = TRAINING_FACTOR + bool(getattr(spec.config, "micro_batch", None))
     return (
-        f"{plan.steps:,}",
-        f"{plan.num_images:,}",
+        f"{work.steps:,}",
+        f"{work.num_images:,}",
         f"{memory.total_bytes(memory.micro_batch) / GB:.1f} GB" if memory else "",
         limits,
         f"{num_passes * flops / RATE / 3600:.1f}",

@@ -98,8 +98,8 @@ class Tune:
             trial = search.median()
             if trial.value is None:
                 raise UsageError(
-                    f"arm {search.arm}: in most studies no trial ended with a score (see `perceptinit status "
-                    f"{self.trials[0].root}`). Tune it over different ranges, with another --out"
+                    f"arm {search.arm}: in most searches no trial ended with a score (see `perceptinit "
+                    f"status {self.trials[0].root}`). Tune it over different ranges, with another --out"
                 )
             cells += self._plan_cells(self._of_best, trial.settings, arms=[search.arm])
         return sorted(cells, key=lambda cell: self.recipe.seeds.index(cell.seed))
@@ -193,7 +193,7 @@ def tuning_lines(recipe: Recipe) -> Iterator[str]:
     num = plan.num_trials * len(recipe.arms)
     num_final = len(recipe.seeds) * len(recipe.arms)
     yield (
-        f"tune: {config.trials} trials x {config.studies} studies x {len(recipe.arms)} arms = {num} runs "
+        f"tune: {config.trials} trials x {config.searches} searches x {len(recipe.arms)} arms = {num} runs "
         f"with the seeds {plan.seeds[0]} to {plan.seeds[-1]}, chosen by {config.measure} of "
         f"{plan.evaluator.name}; then {num_final} runs with each arm at its best. In all, "
         f"{(num + num_final) / num_final:.3g} times the cost of the recipe"

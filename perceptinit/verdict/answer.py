@@ -14,6 +14,7 @@ from perceptinit.verdict.limits import SMOKE, describe_family, limit_of_delta
 from perceptinit.verdict.readings import (
     find_assumptions,
     find_structure,
+    limit_to_items,
     list_in_words,
     read_claim,
     read_noise,
@@ -90,8 +91,9 @@ def _say(
     lower = "" if score.higher_is_better else "lower is better"
     unit = " %" if score.is_share else ""
     numbers = f"{lower}{': ' if lower else ''}{own} and {other}{unit}; {sure}"
-    if main.outcome in SIDES and claim.endswith(f" than {reference}"):
-        return [f"{claim} by {score.magnitude(mean)} ({numbers})."]
+    limit = limit_to_items(score, main)
+    if main.outcome in SIDES and claim.endswith(f" than {reference}{limit}"):
+        return [f"{claim.removesuffix(limit)} by {score.magnitude(mean)}{limit} ({numbers})."]
     effect = score.signed(mean)
     if lower:
         effect = f"{score.magnitude(mean)} in favor of {arm if mean < 0 else reference}"

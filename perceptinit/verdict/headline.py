@@ -221,7 +221,7 @@ def _describe_measurement(comparison: Comparison, score: ScoreComparison) -> str
 def _describe_samples(runs: RunSet, score: ScoreComparison) -> str:
     """Return the samples seen at a measurement; empty if they are not stated."""
     if not score.is_pretrained:
-        return "without pretraining"
+        return runs.untrained
     seen = counts(score.samples_seen.values(), " and ")
     return f"after {seen} {runs.progress.seen}" if runs.progress.seen else ""
 

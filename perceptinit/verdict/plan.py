@@ -16,6 +16,7 @@ from perceptinit.errors import UsageError
 from perceptinit.files.atomic import write_file, write_json
 from perceptinit.files.markup import to_markdown
 from perceptinit.files.reading import file_sha256
+from perceptinit.recipe.old_keys import restore_plan
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.preregistration import PLAN, SCHEMA, is_edited, plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import RECORD, arm_row, now, versions
@@ -229,7 +230,8 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
 
 def _find_changes(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str] = STATED) -> list[str]:
     """Return the keys whose values differ. Contrasts are equal if they ask the same question."""
-    changed = [key for key in keys if old.get(key) != new.get(key)]
+    before = restore_plan(old)
+    changed = [key for key in keys if before.get(key) != new.get(key)]
     asked = [list(planned_questions(plan).items()) for plan in (old, new)]
     return [key for key in changed if key != "contrasts" or asked[0] != asked[1]]
 

@@ -11,6 +11,7 @@ from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.pooling import LEAST_P
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.grouping import group
+from perceptinit.recipe.old_keys import restore_plan
 from perceptinit.results.preregistration import EDITED, is_edited, plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.verdict import Verdict, describe_answer, describe_answer_of, find_earlier_answers
@@ -69,7 +70,7 @@ def _sections(plan: Mapping[str, Any]) -> dict[str, list[str]]:
         "": [f"{name}: {text}" for name, text in facts.items() if text],
         "Comparisons": [f"{arm} - {other}: {question}" for (arm, other), question in questions],
         "Arms": [_describe_arm(arm, plan["baseline"]) for arm in plan["arms"]],
-        "Tuning": list(_describe_tuning(plan["tune"])) if "tune" in plan else [],
+        "Tuning": list(_describe_tuning(restore_plan(plan)["tune"])) if "tune" in plan else [],
         "Set on the command line": [f"--set {text}" for text in plan["recipe"]["overrides"]],
         "Power of these seeds": plan["prospects"] or [NOT_KNOWN],
         "Existing runs": existing or ["none"],
@@ -87,7 +88,7 @@ def _describe_arm(arm: Mapping[str, Any], baseline: str) -> str:
 
 def _describe_tuning(tune: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"all arms equally: {tune['trials']} trials in each of {tune['studies']} studies, by "
+        f"all arms equally: {tune['trials']} trials in each of {tune['searches']} searches, by "
         f"{tune['measure']} of {tune['eval']['use']} on validation data"
     )
     for key, r in tune["space"].items():

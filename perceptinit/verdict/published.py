@@ -9,7 +9,6 @@ setting are listed.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.questions import PUBLISHED, Case, Outcome, choose
@@ -70,10 +69,17 @@ def find_odd_published(recipe: Recipe) -> Iterator[Problem]:
 
 
 def find_unmeasured(recipe: Recipe, data_set: str) -> str:
-    """Return a message if no evaluator of a recipe uses a data set, else an empty string."""
-    evaluators = (slot.spec.build() for slot in recipe.evals)
-    choices = [e.choice for e in evaluators if isinstance(e, HasChoice)]
-    names = list(chain(*(map(choice.name, choice.all) for choice in choices)))
+    """Return a message if no evaluator of a recipe uses a data set, else an empty string.
+
+    Evaluators of other packages and files that do not list their data sets may use any.
+    """
+    names: list[str] = []
+    for slot in recipe.evals:
+        evaluator = slot.spec.build()
+        if isinstance(evaluator, HasChoice):
+            names += map(evaluator.choice.name, evaluator.choice.all)
+        elif not slot.spec.entry.is_bundled:
+            return ""
     return "" if data_set in names else unknown("no evaluator of the recipe uses", data_set, names)
 
 

@@ -20,6 +20,7 @@ from perceptinit.verdict.stage_one import describe_shuffled_rise
 from perceptinit.verdict.verdict import Verdict, describe_single
 
 UNTRAINED = "Nothing was pretrained, so these runs do not show the value of {} for pretraining."
+BEFORE = "These are scores before pretraining, so they do not show the value of {} for pretraining."
 LEARNED = "It learns the judgments"
 NOT_LEARNED = "It is not shown to learn more of the judgments than a trivial model knows"
 
@@ -88,7 +89,8 @@ def read_arm(
     if main is None:
         return ""
     if not score.is_pretrained:
-        return f"{UNTRAINED.format(arm)}{_compare_with_trivial(comparison, score, arm)}"
+        first = BEFORE if comparison.runs.is_pretrained else UNTRAINED
+        return f"{first.format(arm)}{_compare_with_trivial(comparison, score, arm)}"
     structure = find_structure(own)
     claim = read_claim(comparison, score, main, structure)
     text = f"{claim}{_qualify(main)}{read_unbeaten(comparison, score, main, structure)}"
@@ -171,7 +173,7 @@ def read_claim(
     sentences = question.firm if main.is_firm else question.readings
     clauses = [
         choose(sentences, main.outcome, main.case),
-        _limit_to_items(score, main),
+        limit_to_items(score, main),
         _explain(comparison, main, structure),
     ]
     return "".join(clauses).format(
@@ -184,7 +186,7 @@ def read_claim(
     )
 
 
-def _limit_to_items(score: ScoreComparison, worth: Verdict) -> str:
+def limit_to_items(score: ScoreComparison, worth: Verdict) -> str:
     """Return a clause on the items of a difference whose interval does not cover other items."""
     difference = score.difference(worth.contrast)
     covers_items = difference is not None and difference.two_way is not None

@@ -3,7 +3,7 @@
 import math
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
-from itertools import chain
+from itertools import chain, product
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ ERRORS = 2  # standard errors above which a rise or a lead in 2AFC is shown
 SAME_SIZE = 0.01  # share by which the judgments or steps of a control can differ from those of the arm
 SIZES = {"triplets": "judgments", "steps": "steps"}  # metrics of stage 1
 TRIVIAL = "trivial_2afc/"
+HELD_OUT = ("val", "test")  # splits of the judgments
 
 
 class StageOne(NamedTuple):
@@ -72,7 +73,7 @@ def _read_stage(runs: RunSet, run: LoadedRun) -> StageOne | None:
     before = metrics.get("spread_before")
     if before is None or after is None:
         return None
-    rise = _read_rise(run)
+    rise = read_rise(run)
     is_unknown = is_shuffled(runs, run.arm) or math.isnan(rise.after)
     two_afc = None if is_unknown else rise.after
     return StageOne(
@@ -90,10 +91,19 @@ def _read_metrics(run: LoadedRun) -> Mapping[str, float]:
     return ChainMap(*(stage["metrics"] for stage in run.record.get("init") or ()))
 
 
-def _read_rise(run: LoadedRun) -> Rise:
-    metrics = _read_metrics(run)
-    ends = (key for key in metrics if key.startswith("2afc_") and key.endswith("_after"))
-    name = next(ends, "").removesuffix("_after")
+def _find_held_out(run: LoadedRun) -> tuple[str, Mapping[str, float]]:
+    """Return the name of held-out 2AFC and the metrics of the first stage that reports it twice."""
+    for stage, split in product(run.record.get("init") or (), HELD_OUT):
+        name = f"2afc_{split}"
+        metrics = stage["metrics"]
+        if None not in (metrics.get(f"{name}_before"), metrics.get(f"{name}_after")):
+            return name, metrics
+    return "", {}
+
+
+def read_rise(run: LoadedRun) -> Rise:
+    """Return the held-out 2AFC of a run, in the first stage that reports it before and after training."""
+    name, metrics = _find_held_out(run)
     after = metrics.get(f"{name}_after", math.nan)
     stderr = metrics.get(f"{name}_stderr", math.nan)
     # trivial models are scored without training images, if possible
@@ -110,7 +120,7 @@ def _read_rise(run: LoadedRun) -> Rise:
 
 def _find_rises(runs: RunSet, arm: str) -> dict[int, Rise]:
     """Return the 2AFC of each finished run of an arm by seed; empty if a run lacks its rise or the error."""
-    rises = {run.seed: _read_rise(run) for run in runs.finished if run.arm == arm}
+    rises = {run.seed: read_rise(run) for run in runs.finished if run.arm == arm}
     is_known = not math.isnan(sum(rise.gain + rise.stderr for rise in rises.values()))
     return rises if is_known else {}
 

@@ -21,6 +21,7 @@ from perceptinit.results.locks import lock
 from perceptinit.results.measures import family_of
 from perceptinit.results.runs import load_runs
 from perceptinit.verdict.headline import Judged
+from perceptinit.verdict.stage_one import read_rise
 from perceptinit.verdict.verdict import verdict
 
 PI = Contrast("pi", "random", WORTH)
@@ -315,6 +316,21 @@ def test_held_out_2afc_is_a_mean_over_finished_runs_and_below_narrow_tables(cli,
     assert found["random"] is None
     narrow = cli("compare", folder, "--all", COLUMNS="80").text
     assert "val 2AFC before, after stage 1: pi 56.0, 72.0; shuffled 55.0, 70.0" in narrow
+
+
+def test_table_and_verdict_read_held_out_2afc_of_the_same_stage(printed, tmp_path):
+    records = three_by_three()
+    for one in records:
+        for stage in list(one["init"]):
+            later = {"2afc_test_before": 0.7, "2afc_test_after": 0.9, "2afc_val_after": 0.8}
+            one["init"].append({"stage": "init.1", "metrics": later})
+            stage["metrics"] |= {"2afc_train_before": 0.1, "2afc_train_after": 0.2, "2afc_test_after": 0.3}
+    folder = write(tmp_path, records)
+    assert json.loads(printed(folder, "--format", "json"))["held_out_2afc"]["pi"] == pytest.approx(
+        [0.55, 0.7]
+    )
+    rises = [read_rise(run) for run in load_runs([folder]).finished if run.arm == "pi"]
+    assert [(rise.before, rise.after, rise.stderr) for rise in rises] == [(0.55, 0.7, 0.01)] * 3
 
 
 def test_compare_reports_invalid_arguments_in_one_sentence(cli, tmp_path):

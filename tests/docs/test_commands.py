@@ -68,7 +68,7 @@ NOT_RUN = {
 LONG = ("recipes/", "declip_yfcc15m_b32", "pi_clip_yfcc")
 SHORTER = {
     "run": ["--smoke"],
-    "tune": ["--jobs=1", "--set=tune.trials=1", "--set=tune.studies=1", "--set=seeds=[0]"],
+    "tune": ["--jobs=1", "--set=tune.trials=1", "--set=tune.searches=1", "--set=seeds=[0]"],
 }
 
 
@@ -204,7 +204,7 @@ TUNE = """
 [tune]
 measure = "2afc"
 trials = 2
-studies = 1
+searches = 1
 [tune.eval]
 use = "two-afc"
 split = "val"

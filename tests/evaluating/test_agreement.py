@@ -788,6 +788,18 @@ def test_images_are_decoded_once_for_20_models_and_6_sets(cli, lab, monkeypatch)
     assert [sizes.count(size) for size in (56, 70)] == [NUM, NUM]
 
 
+def test_differences_of_correlations_on_few_images_have_no_interval_and_a_reason(cells, lab):
+    found = cells("ours.parquet", "noise.parquet", "--baseline", "ours.parquet")
+    row = found["rsa_spearman", "noise.parquet"]
+    assert row["mean_low"] < row["mean"] < row["mean_high"]
+    assert row["difference"] is not None
+    assert row["low"] is None
+    assert found["2afc", "noise.parquet"]["low"] is not None
+    text = run_command(["eval", "ours.parquet", "noise.parquet", *asked(SETS[2]), "--all"], lab).text
+    assert "One score each on too few images for an interval does not show whether" in text
+    assert "with fewer than 40 images, those of correlations are too wide" in text
+
+
 def test_intervals_of_correlations_are_those_of_fishers_z(cells, lab):
     """A model that is nearly equal to the people: Student's interval would exceed 1."""
     z = EMBEDDINGS[:10] / np.linalg.norm(EMBEDDINGS[:10], axis=1, keepdims=True)

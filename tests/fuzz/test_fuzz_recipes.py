@@ -62,7 +62,7 @@ num_test = 24
 [tune]
 measure = "top1"
 trials = 2
-studies = 1
+searches = 1
 seed = 1000
 [tune.eval]
 use = "zero-shot"

@@ -22,7 +22,7 @@ import typer
 ROOT = Path(__file__).parents[2]
 # caches of these modules hold functions of their arguments alone
 PURE = ("perceptinit.analysis.", "perceptinit.world.", "perceptinit.configs", "perceptinit.judgments.scoring",
-        "perceptinit.backbones.clip_tokenizer", "perceptinit.recipe.plan", "perceptinit.images.encoded")  # fmt: skip
+        "perceptinit.backbones.clip_tokenizer", "perceptinit.recipe.cost", "perceptinit.images.encoded")  # fmt: skip
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 

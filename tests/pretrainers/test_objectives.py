@@ -33,7 +33,7 @@ from perceptinit.pretrainers.pretraining import Pretraining
 from perceptinit.pretrainers.supervised import Classification, Supervised, make_loss, mix_neighbours
 from perceptinit.pretrainers.training import Training
 from perceptinit.pretrainers.training_config import TrainingConfig
-from perceptinit.recipe.plan import plan_lines
+from perceptinit.recipe.cost import work_lines
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.report import write_report
 from perceptinit.results.loading import load_model
@@ -630,7 +630,7 @@ def test_an_interrupted_run_resumes_to_the_same_record(finished, tmp_path, monke
 
 def test_plan_and_report_of_a_supervised_run_mention_no_texts(finished, tmp_path):
     folder, _ = finished
-    lines = "\n".join(plan_lines(read_recipe(RECIPE)))
+    lines = "\n".join(work_lines(read_recipe(RECIPE)))
     assert "no text tower" in lines
     assert "per pair" not in lines
     page = tmp_path / "page.html"

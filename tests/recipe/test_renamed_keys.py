@@ -7,10 +7,11 @@ import pytest
 from helpers.short_recipes import RECIPE as TINY
 
 from perceptinit.errors import RecipeError
-from perceptinit.recipe.old_keys import find_old_keys, restore_overrides, restore_text
+from perceptinit.recipe.old_keys import find_old_keys, restore_overrides, restore_plan, restore_text
 from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.results.loading import read_recorded_recipe
 from perceptinit.results.planned import read_planned
+from perceptinit.results.tuned import parse_tuning
 from perceptinit.running.cells import plan_cells
 from perceptinit.running.frozen import freeze, thaw
 
@@ -32,6 +33,7 @@ source = "a paper"
         ("[slurm]\ngpus = 1\n", "slurm: renamed. Write 'jobs' instead of 'slurm'"),
         ("[launch]\nwrap = 'nice'\n", "launch: renamed. Write 'jobs' instead of 'launch'"),
         ("[verdict]\npublished_effect = 2.0\n", "verdict.published_effect: removed. State it in a comment"),
+        ("[tune]\nstudies = 2\n", "tune.studies: renamed. Write 'tune.searches' instead of 'tune.studies'"),
         ("[verdict]\nsource = 'a paper'\n", "verdict.source: removed. State it in a comment"),
     ],
 )
@@ -99,3 +101,16 @@ def test_a_frozen_recipe_with_old_keys_is_read(tmp_path):
     assert again.jobs.partition == "long"
     assert len(runs) == len(cells)
     assert not find_old_keys({"jobs": {}, "verdict": {"delta": 1.0}})
+
+
+def test_a_recorded_search_with_the_old_key_is_that_of_today():
+    old = '[tune]\nmeasure = "top1"\nstudies = 2\n[tune.space]\n"pretrain.lr" = { low = 1e-4, high = 1e-2 }\n'
+    before = parse_tuning(old, "looks.toml", ("tune.studies=4",))
+    assert before == parse_tuning(old.replace("studies", "searches"), "looks.toml", ("tune.searches=4",))
+    assert before.config.searches == 4
+
+
+def test_a_plan_with_the_old_key_is_unchanged_by_the_name_of_today():
+    before = {"arms": ["pi"], "tune": {"studies": 3, "measure": "top1"}}
+    assert restore_plan(before) == {"arms": ["pi"], "tune": {"searches": 3, "measure": "top1"}}
+    assert before["tune"]["studies"] == 3

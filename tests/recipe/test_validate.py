@@ -11,7 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import count
-from perceptinit.recipe.plan import plan_lines
+from perceptinit.recipe.cost import work_lines
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import EvalSlot
 from perceptinit.running import memory, resources
@@ -108,7 +108,7 @@ def test_the_cost_is_estimated_from_published_sizes_if_data_are_missing(monkeypa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe("pi_clip_yfcc")
-    lines = [*plan_lines(recipe), *resources.cost_lines(recipe)]
+    lines = [*work_lines(recipe), *resources.cost_lines(recipe)]
     stages = [line.strip() for line in lines if line.startswith("  init.0")]
     assert "15,941 judgments as published, data missing" in stages[0]
     # 14,829,396 pairs in batches of 6,144, 32 times

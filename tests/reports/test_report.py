@@ -75,7 +75,7 @@ def test_the_page_states_arms_data_results_and_intervals(tmp_path):
     assert "The same network was trained 3 ways, 3 times each (seeds)" in words
     assert "Zero-shot top-1 accuracy on x (50 images), after 100 image-text pairs seen." in words
     first = words.index(
-        "pi is better than random on these 50 images. pi scores 55.0 %, random 52.0 %: +3.0 points (95 % interval"
+        "pi is better than random by 3.0 points on these 50 images (55.0 and 52.0 %; 95 % interval"
     )
     assert first < words.index("Whether it matters is open, because [verdict] states no delta.")
     assert first < words.index("pi - random Is it worth it? +3.0 points Better:")

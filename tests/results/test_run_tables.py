@@ -443,5 +443,5 @@ def test_markdown_begins_with_the_verdict(cli, tmp_path):
     (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": LEAD}))
     done = cli("compare", "results.csv", "--baseline", "random", "--format", "markdown")
     assert done.stdout.startswith(
-        "pi is better than random on these items. pi scores 72.1 %, random 70.0 %: +2.1 points ("
+        "pi is better than random by 2.1 points on these items (72.1 and 70.0 %; 95 % interval"
     )

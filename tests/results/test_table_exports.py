@@ -157,9 +157,14 @@ def test_means_have_an_answer_and_the_number_of_their_runs(verb, tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [("0.2,3", "-0.2,3", "sd is not a standard deviation"), ("0.2,3", "0.2,1", "n is not a number of runs, at least 2")],
+    [
+        ("0.2,3", "-0.2,3", "sd is not a standard deviation"),
+        ("0.2,3", "0.2,1", "n is not a number of runs, at least 2"),
+        ("0.2,3", "0.002,3", "sd may be 0.002 or 0.2 points beside these means"),
+        ("77.6,0.2,3\npi,top1,79.4", "0.776,1.2,3\npi,top1,0.794", "sd may be 1.2 or 120 points beside these means"),
+    ],
 )  # fmt: skip
-def test_means_without_a_spread_are_refused(old, new, message, tmp_path):
+def test_means_without_a_spread_in_their_unit_are_refused(old, new, message, tmp_path):
     with pytest.raises(DataError, match=f"row 2: {message}"):
         read_text(tmp_path, MEANS.replace(old, new))
 

@@ -170,7 +170,7 @@ def test_tuning_finds_the_planted_learning_rate_of_each_arm_and_reports_two_tabl
     assert "Each arm at its best settings" in page
 
 
-FEW = ("planted.toml", "--set", "tune.studies=1", "--set", "tune.trials=2")
+FEW = ("planted.toml", "--set", "tune.searches=1", "--set", "tune.trials=2")
 
 
 def execute(shown, cli):
@@ -263,7 +263,7 @@ def test_an_unknown_tune_measure_is_reported_after_the_first_trial(place, verb):
 
 
 def test_trials_of_a_different_search_space_are_not_mixed(place, verb):
-    few = ("--set", "tune.trials=1", "--set", "tune.studies=1", "--set", "seeds=[0]")
+    few = ("--set", "tune.trials=1", "--set", "tune.searches=1", "--set", "seeds=[0]")
     verb("tune", "planted.toml", *few)
     other = verb("tune", "planted.toml", *few, "--set", "tune.space.pretrain.lr.high=0.5", code=2)
     assert "contains a run with other settings" in other
@@ -279,15 +279,15 @@ def test_tune_of_a_recipe_without_a_tune_table_is_refused(place, verb):
 
 def test_validate_prints_the_number_of_tuning_runs(place, verb):
     shown = verb("validate", "planted.toml")
-    assert "tune: 4 trials x 3 studies x 2 arms = 24 runs with the seeds 1000 to 1011" in shown
+    assert "tune: 4 trials x 3 searches x 2 arms = 24 runs with the seeds 1000 to 1011" in shown
     assert "then 4 runs with each arm at its best. In all, 7 times the cost" in shown
 
 
 def search(*values):
-    """Return a search of 3 studies with these values, study by study; None: failed."""
+    """Return a search of 3 searches with these values, search by search; None: failed."""
     num = len(values) // 3
     config = TuneConfig(measure="top1", trials=num)
-    ordered = [values[study * num + k] for k in range(num) for study in range(3)]
+    ordered = [values[own * num + k] for k in range(num) for own in range(3)]
     trials = [
         Trial("pi", i, {"pretrain.lr": str(i)}, value, -math.inf if value is None else value)
         for i, value in enumerate(ordered)
@@ -295,8 +295,8 @@ def search(*values):
     return Search("pi", config, tuple(trials))
 
 
-def test_an_arm_uses_the_best_trial_of_its_median_study():
-    found = search(0.1, 0.5, 0.9, 0.2, 0.3, None)  # studies find 0.5, 0.9 and 0.3
+def test_an_arm_uses_the_best_trial_of_its_median_search():
+    found = search(0.1, 0.5, 0.9, 0.2, 0.3, None)  # searches find 0.5, 0.9 and 0.3
     assert found.median().value == 0.5
     assert [trial.value for trial in found.best_after(1)] == [0.1, 0.9, 0.3]
     assert found.median(1).value == 0.3
@@ -313,13 +313,13 @@ def test_a_failed_trial_ranks_last_and_is_not_drawn():
 def test_the_report_lists_only_tuned_keys_that_an_arm_has(tmp_path):
     def run(arm, stages):
         one = record(arm, 1000, [score(0.5, name="top1/val")])
-        one["recipe"]["text"] += '[tune]\nmeasure = "top1"\ntrials = 1\nstudies = 1\nrole = "trial"\n'
+        one["recipe"]["text"] += '[tune]\nmeasure = "top1"\ntrials = 1\nsearches = 1\nrole = "trial"\n'
         one["recipe"]["text"] += "[tune.space]\ninit.lr = {}\npretrain.lr = {}\n"
         one["recipe"]["overrides"] = ["pretrain.lr=0.25", "init.lr=0.5"]
         one["arm"]["resolved"] |= {"init": stages, "pretrain": {"use": "clip", "lr": 0.25}}
         return one
 
     root = write(tmp_path, [run("random", []), run("pi", [{"use": "triplet-hinge", "lr": 0.5}])])
-    config = TuneConfig(measure="top1", trials=1, studies=1)
+    config = TuneConfig(measure="top1", trials=1, searches=1)
     found = read_searches(list(find_trials(root)), config, ["random", "pi"])
     assert [row[-1] for row in search_rows(found)] == ["pretrain.lr 0.25", "pretrain.lr 0.25, init.lr 0.5"]

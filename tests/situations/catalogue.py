@@ -879,7 +879,7 @@ JUDGED = {
 TUNE = """[tune]
 measure = "top1"
 trials = 5
-studies = 3
+searches = 3
 [tune.eval]
 use = "zero-shot"
 root = "sets"
@@ -914,7 +914,7 @@ TUNED = {
         must=(r"edge",),
         never=(NOT_WORTH,),
     ),
-    "five studies that agree": Situation(
+    "five searches that agree": Situation(
         truth="people leads by 3; other searches would find settings as good",
         arms={"random": RANDOM, "people": Lead(3)},
         expect=TUNE,
@@ -924,7 +924,7 @@ TUNED = {
         never=(WORTH, r"as fixed", UNDECIDED),
         firm=True,
     ),
-    "five studies that disagree": Situation(
+    "five searches that disagree": Situation(
         truth="people leads by 3 at these settings; another search may as well find some that lose 3",
         arms={"random": RANDOM, "people": Lead(3)},
         expect=TUNE,
@@ -933,7 +933,7 @@ TUNED = {
         must=(UNDECIDED, r"over seeds( and images)? and searches", r"more seeds alone may not decide"),
         never=(BETTER, WORTH, r"as fixed"),
     ),
-    "five studies without their trials": Situation(
+    "five searches without their trials": Situation(
         truth="the trials are gone, so nothing shows what other searches would find",
         arms={"random": RANDOM, "people": Lead(3)},
         expect=TUNE,

@@ -96,23 +96,23 @@ def simulated_judgments() -> Mapping[str, str]:
     }
 
 
-def tuned(arm: str, lr: float = 1e-3, trials: int = 5, studies: int = 3) -> Change:
+def tuned(arm: str, lr: float = 1e-3, trials: int = 5, searches: int = 3) -> Change:
     """Return a change to an arm with the best settings of its trials, for recipes with `[tune]`."""
 
     def at_best(record: dict[str, Any]) -> None:
         recipe = record["recipe"]
         recipe["overrides"] = ['tune.role="best"', f"pretrain.lr={lr}"]
         recipe["text"] = recipe["text"].replace("trials = 5", f"trials = {trials}")
-        recipe["text"] = recipe["text"].replace("studies = 3", f"studies = {studies}")
+        recipe["text"] = recipe["text"].replace("searches = 3", f"searches = {searches}")
         record["arm"]["resolved"]["pretrain"]["lr"] = lr
 
     return _of(arm, at_best)
 
 
 def with_trials(**best: Sequence[float]) -> Callable[[Path], None]:
-    """Write the trials of tuned arms next to their runs: two trials per study, of which the first is best.
+    """Write the trials of tuned arms next to their runs: two trials per search, of which the first is best.
 
-    best: arm to the best score of each study, in percent.
+    best: arm to the best score of each search, in percent.
     """
 
     def write(folder: Path) -> None:
@@ -120,7 +120,7 @@ def with_trials(**best: Sequence[float]) -> Callable[[Path], None]:
             record = json.loads((folder / arm / "seed0/record.json").read_text())
             record["recipe"]["overrides"] = ['tune.role="trial"', "pretrain.lr=0.002"]
             record["recipe"]["text"] = record["recipe"]["text"].replace(
-                "studies = 3", f"studies = {len(values)}"
+                "searches = 3", f"searches = {len(values)}"
             )
             record["recipe"]["text"] = record["recipe"]["text"].replace("trials = 5", "trials = 2")
             for number, value in enumerate([*values, *(value - 5 for value in values)]):

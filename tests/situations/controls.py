@@ -297,7 +297,7 @@ ANSWERS = {
 TUNE = """[tune]
 measure = "top1"
 trials = 5
-studies = 3
+searches = 3
 [tune.eval]
 use = "zero-shot"
 root = "sets"

@@ -846,6 +846,18 @@ MEANS = {
         never=(r"one run does not show",),
         firm=True,
     ),
+    "means in percent with deviations as fractions": Table(
+        truth="the deviations of 0.003 are 0.3 points, so the interval would be a hundred times too short",
+        text=means("random,top1,77.6,0.003,3", "pi,top1,77.8,0.002,3"),
+        must=(r"sd may be 0\.003 or 0\.3 points beside these means",),
+        is_refused=True,
+    ),
+    "means in percent with deviations of a tenth of a point": Table(
+        truth="pi is 1.8 points better, with standard deviations of 0.08 points",
+        text=means("random,top1,77.6,0.08,3", "pi,top1,79.4,0.07,3"),
+        must=(WORTH,),
+        firm=True,
+    ),
     "means on two data sets": Table(
         truth="nothing shows how the mean over two sets varies, because runs are not listed",
         text=means(

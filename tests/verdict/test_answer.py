@@ -80,6 +80,17 @@ def test_an_answer_without_pretraining_says_that_nothing_was_pretrained():
     assert found.caveats[0].startswith("Nothing was pretrained")
 
 
+def test_an_answer_before_pretraining_does_not_say_that_nothing_was_pretrained(cli):
+    (folder,) = (path for path in PUBLISHED if path.name == "drawings")
+    text = cli("compare", folder, "--at", 0).text
+    assert text.startswith(
+        "topics against random is undecided. topics scores 1.7 %, random 2.0 %: -0.3 points"
+    )
+    assert "These are scores before pretraining, so they do not show the value of topics" in text
+    assert "500 examples, before pretraining" in text
+    assert "Nothing was pretrained" not in text
+
+
 def test_one_seed_and_an_unfinished_plan_have_an_answer(tmp_path):
     one = [record(arm, 0, value) for arm, value in (("random", 0.4), ("pi", 0.45))]
     answer = Judged.of(compare(load_runs([write(tmp_path / "one", one)]))).summary.answer
@@ -123,7 +134,7 @@ def test_the_answer_is_first_and_all_has_the_rest(cli, tmp_path, options):
     short, whole = (cli("compare", folder, *more, *options).text for more in ((), ("--all",)))
     for text in (short, whole):
         assert text.startswith(
-            "pi is better than random on these 50 images. pi scores 55.0 %, random 52.0 %: +3.0 points ("
+            "pi is better than random by 3.0 points on these 50 images (55.0 and 52.0 %; 95 % interval"
         )
     assert "Is it the human structure?" not in short
     assert "More (7 sentences): --all" in short

@@ -292,7 +292,7 @@ pairs = { use = "synthetic", num_pairs = 20 }
     lab.path.write_text(THREE + tune)
     lab.plan()
     text = (lab.root / "plan.md").read_text()
-    assert "* all arms equally: 2 trials in each of 3 studies, by 2afc of two-afc on validation data" in text
+    assert "* all arms equally: 2 trials in each of 3 searches, by 2afc of two-afc on validation data" in text
     assert "* pretrain.lr from 0.0001 to 0.01 (log)" in text
     with pytest.raises(UsageError, match="differs from the new plan in tune"):
         lab.plan("tune.trials=3")

@@ -1,6 +1,7 @@
 """Published scores in a recipe: validation, and the report of the baseline before the verdict."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -304,6 +305,31 @@ def test_an_implausible_value_and_an_unmeasured_set_give_warnings():
     assert "0.328 is interpreted as 0.328 %. If it is a share, set 32.8" in share
     (unmeasured,) = warnings_of('"x"', '"imagenet1k"')
     assert "no evaluator of the recipe uses 'imagenet1k'" in unmeasured
+
+
+OWN_EVALUATOR = """
+from dataclasses import dataclass
+from perceptinit import Component, hookimpl
+
+@hookimpl
+def perceptinit_evaluators():
+    return [Component(name="own/probe", target=Probe, summary="an evaluator of the tests")]
+
+class Probe:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        pass
+    def __init__(self, config):
+        self.config = config
+"""
+
+
+def test_an_evaluator_of_the_recipe_that_does_not_list_its_sets_may_use_any(tmp_path):
+    (tmp_path / "own.py").write_text(OWN_EVALUATOR)
+    text = 'plugins = ["./own.py"]\n' + RECIPE.replace("[[arm]]", '[[eval]]\nuse = "own/probe"\n[[arm]]', 1)
+    recipe = read_recipe(text + EXPECT.replace('"x"', '"imagenet1k"'), folder=tmp_path)
+    measured = replace(recipe, verdict=replace(recipe.verdict, primary="top1/imagenet1k"))
+    assert [p for p in doubts(measured) if p.where in ("expect.data_set", "verdict.primary")] == []
 
 
 def test_expectations_do_not_change_fingerprints():

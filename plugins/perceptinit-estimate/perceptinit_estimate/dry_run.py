@@ -16,7 +16,7 @@ from perceptinit.companion import (
     StageMemory,
     Tracer,
     find_model_parts,
-    stage_plan,
+    stage_work,
 )
 from perceptinit.plugin import UsageError
 
@@ -148,7 +148,7 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
         if spec.config.batch_size % world:
             reason = f"batch_size = {spec.config.batch_size} is not divisible by {world} GPUs"
             raise UsageError(f"{reason}. Choose a multiple, or another --world")
-    first = DryRun.of(recipe, spec, stage_plan(spec), partial(Tracer, recipe), worlds[0], memory_gb)
+    first = DryRun.of(recipe, spec, stage_work(spec), partial(Tracer, recipe), worlds[0], memory_gb)
     runs = [replace(first, world=world) for world in worlds]
     for run in runs:
         least = run.state_bytes(run.micro_batch) + run.batch_bytes

@@ -1,4 +1,4 @@
-"""The plan of a recipe and its rough cost, computed without data and without allocating weights."""
+"""The work of a recipe and its rough cost, computed without data and without allocating weights."""
 
 # B batch, T tokens
 from collections.abc import Iterator
@@ -71,8 +71,8 @@ def _tower_cost(tower: Any, encode: Any, inputs: torch.Tensor) -> tuple[int, flo
     return sum(p.numel() for p in tower.parameters()), float(counter.get_total_flops())
 
 
-def plan_lines(recipe: Recipe) -> Iterator[str]:
-    """Yield the plan as lines of text."""
+def work_lines(recipe: Recipe) -> Iterator[str]:
+    """Yield the arms, stages and evaluations with their work, as lines of text."""
     arms = count(len(recipe.arms), "arm")
     seeds = count(len(recipe.seeds), "seed")
     runs = count(len(recipe.arms) * len(recipe.seeds), "run")
@@ -92,12 +92,12 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         yield f"  {recipe.difference(arm)}"
         stages = list_stages(recipe, arm)
         for name, spec in stages:
-            yield f"  {name} {spec.name}: {_describe_stage(stage_plan(spec))}"
+            yield f"  {name} {spec.name}: {_describe_stage(stage_work(spec))}"
         if not stages:
             yield "  no stages, only evaluation"
     for slot in recipe.evals:
         every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"
-        yield f"eval {slot.spec.name} every {every}{_describe_measurement(stage_plan(slot.spec), cost)}"
+        yield f"eval {slot.spec.name} every {every}{_describe_measurement(stage_work(slot.spec), cost)}"
 
 
 def list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
@@ -109,8 +109,8 @@ def list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
     ]
 
 
-def stage_plan(spec: Spec) -> StagePlan:
-    """Return the plan of a stage: unknown if data is missing, 0 steps if the component has no plan."""
+def stage_work(spec: Spec) -> StagePlan:
+    """Return the work of a stage: unknown if data is missing, 0 steps if the component predicts none."""
     try:
         component = spec.build()
         return component.plan() if isinstance(component, HasPlan) else StagePlan(steps=0)
@@ -118,17 +118,17 @@ def stage_plan(spec: Spec) -> StagePlan:
         return StagePlan(note=f"unknown until this is fixed: {error}")
 
 
-def _describe_stage(plan: StagePlan) -> str:
-    if plan.steps is None:
-        return plan.note or "steps unknown until the data is available"
-    steps = count(plan.steps, "step") if plan.steps else "no training"
-    images = count(plan.num_images, "image") if plan.num_images else ""
-    return ", ".join(filter(None, [steps, images, plan.note]))
+def _describe_stage(work: StagePlan) -> str:
+    if work.steps is None:
+        return work.note or "steps unknown until the data is available"
+    steps = count(work.steps, "step") if work.steps else "no training"
+    images = count(work.num_images, "image") if work.num_images else ""
+    return ", ".join(filter(None, [steps, images, work.note]))
 
 
-def _describe_measurement(plan: StagePlan, cost: ModelCost) -> str:
-    """Return the cost of one evaluation; empty if the evaluator has no plan."""
-    if not plan.num_images:
+def _describe_measurement(work: StagePlan, cost: ModelCost) -> str:
+    """Return the cost of one evaluation; empty if the evaluator does not predict it."""
+    if not work.num_images:
         return ""
-    petaflops = plan.num_images * cost.image_flops / 1e15
-    return f": {count(plan.num_images, 'image')}, {plan.note}; {petaflops:.3g} PFLOP each time"
+    petaflops = work.num_images * cost.image_flops / 1e15
+    return f": {count(work.num_images, 'image')}, {work.note}; {petaflops:.3g} PFLOP each time"
