@@ -167,7 +167,9 @@ def _read_psiz(path: Path) -> Columns:
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise MissingPackageError(f"{path}: .hdf5 requires h5py. Run pip install h5py") from error
+        raise MissingPackageError(
+            f"{path}: .hdf5 requires h5py. Run pip install 'perceptinit[hdf5]'"
+        ) from error
     with (
         reading(f"{path}: not rank observations of psiz", OSError, KeyError, ValueError),
         h5py.File(path) as file,

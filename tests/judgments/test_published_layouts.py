@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -183,7 +184,6 @@ def test_choices_of_two_of_four_images_by_number_are_read(folder):
 
 def write_psiz(path, stimulus_set, n_select):
     """Write what `RankObservations.save` of psiz 0.4 writes, without times and weights."""
-    h5py = pytest.importorskip("h5py", reason="not installed")
     with h5py.File(path, "w") as file:
         file["trial_type"] = "RankObservations"
         file["stimulus_set"] = np.array(stimulus_set, np.int32)
@@ -207,7 +207,9 @@ def test_hdf5_files_of_psiz_need_h5py_and_ranks(folder, monkeypatch):
     (said,) = opened(keys).preflight()
     assert said.startswith("obs.hdf5: not rank observations of psiz")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingPackageError, match=r"obs.hdf5: .hdf5 requires h5py. Run pip install h5py"):
+    with pytest.raises(
+        MissingPackageError, match=r"obs.hdf5: .hdf5 requires h5py. Run pip install 'perceptinit\[hdf5\]'"
+    ):
         opened(keys).load("test")
 
 

@@ -309,4 +309,5 @@ def test_the_published_page_of_fewer_pairs_is_computed_from_its_records():
 
 def test_the_published_page_of_the_drawings_is_computed_from_its_records():
     published = (drawings.KEPT / f"{drawings.NAME}.md").read_text(encoding="utf-8")
-    assert drawings.page(from_records.read_runs(drawings.KEPT / drawings.NAME)) == published
+    runs = (from_records.read_runs(drawings.KEPT / name) for name in (drawings.NAME, drawings.AGAIN))
+    assert drawings.page(*runs) == published
