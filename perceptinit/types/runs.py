@@ -60,10 +60,12 @@ def describe_stage(name: str, num_changed: int, metrics: Mapping[str, float]) ->
     changed = f"{num_changed} tensors changed"
     if {"unseen_2afc_before", "known_2afc_before", "unseen_images_gain"} & metrics.keys():
         return "\n".join([f"{name}: {changed}{_describe_training(metrics)}", *_describe_stage_one(metrics)])
-    names = [
-        key.removesuffix("_before") for key in metrics if key.startswith("2afc_") and key.endswith("_before")
+    names = [key.removesuffix("_before") for key in metrics if key.startswith("2afc_")]
+    texts = [
+        _describe_gain(metrics, name, f"{name.removeprefix('2afc_')} judgments")
+        for name in names
+        if _is_known(metrics, name)
     ]
-    texts = [_describe_gain(metrics, name, f"{name.removeprefix('2afc_')} judgments") for name in names]
     return f"{name}: {'; '.join([*texts, changed])}"
 
 
@@ -85,13 +87,19 @@ def _describe_stage_one(metrics: Mapping[str, float]) -> Iterator[str]:
     elif "unseen_2afc_before" not in metrics:
         yield "Every held-out judgment has a training image: the gain on other images was not measured"
     for name, title in sets.items():
-        if f"{name}_before" in metrics:
+        if _is_known(metrics, name):
             yield _describe_gain(metrics, name, title)
     for name, value in metrics.items():
         if name.startswith("trivial_2afc/"):
             yield f"best trivial model on held-out judgments: {name.partition('/')[2]}, {value:.3f}"
-    distances = "mean cosine distance of two images: {spread_before:.2g} -> {spread_after:.2g}"
-    yield distances.format_map(metrics)
+    if _is_known(metrics, "spread"):
+        distances = "mean cosine distance of two images: {spread_before:.2g} -> {spread_after:.2g}"
+        yield distances.format_map(metrics)
+
+
+def _is_known(metrics: Mapping[str, float], name: str) -> bool:
+    """Return whether a metric was measured before and after a stage; records contain no NaN."""
+    return f"{name}_before" in metrics and f"{name}_after" in metrics
 
 
 def _describe_gain(metrics: Mapping[str, float], name: str, title: str) -> str:

@@ -225,3 +225,13 @@ def test_a_recipe_measures_another_set_in_stage_one(tmp_path):
     assert measured["hashes"]["init"] == plain["hashes"]["init"]
     assert measured["arm"]["resolved"]["init"][0]["also_on"]["seed"] == 5
     assert "also_on" not in plain["arm"]["resolved"]["init"][0]
+
+
+def test_records_without_a_part_of_the_metrics_are_described_by_the_rest():
+    metrics = {"2afc_val_before": 0.5, "2afc_test_before": 0.5, "2afc_test_after": 0.6, "spread_after": 0.1}
+    stage = {"name": "a", "num_changed": 3, "metrics": metrics}
+    unseen = {"name": "b", "num_changed": 2, "metrics": {"unseen_2afc_before": 0.5, "unseen_2afc_after": 0.7}}
+    first, second, gain = describe_stages({"init": [stage, unseen], "warnings": []})
+    assert first == "a: 2AFC on test judgments (chance 0.5) 0.500 -> 0.600, gain +0.100; 3 tensors changed"
+    assert second == "b: 2 tensors changed"
+    assert gain.startswith("2AFC on judgments without training images")
