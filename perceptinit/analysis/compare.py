@@ -216,7 +216,7 @@ def _score(
     asked_pairs = _list_paired((*contrasts, *find_control_contrasts(runs)), arms, rule)
     of_items = ItemScores.of(items, name, values, rule.one_run_decides)
     components = dict(of_items.find_components(asked_pairs)) if of_items else {}
-    baselines = from_extra(row["extra"])
+    baselines = from_extra(row["extra"], is_correlation(measure))
     if rule.one_run_decides:
         if of_items and not components:
             rule = replace(rule, words=replace(rule.words, single=FEW_ITEMS))

@@ -177,6 +177,15 @@ class ScoreComparison:
         share = "the same" if seen == 1 else f"{100 * seen:.0f} % of these"
         return f", with {share} images" if seen else ", with other images"
 
+    @property
+    def unit(self) -> str:
+        """Return the unit of scores after a number: " %" for shares, else empty."""
+        return " %" if self.is_share else ""
+
+    def in_units(self, value: float) -> str:
+        """Return a score with its unit."""
+        return f"{self.number(value)}{self.unit}"
+
     def number(self, value: float) -> str:
         return number(value, self.is_share, self.digits)
 
@@ -206,7 +215,10 @@ class ScoreComparison:
         return next(arm for arm in self.arms if arm.arm == name)
 
     def find_lead(self, arm: str) -> tuple[Baseline, Estimate] | None:
-        """Return the best of `baselines` and the lead of an arm over it, paired by item if possible."""
+        """Return the best of `baselines` and the lead of an arm over it, paired by item if possible.
+
+        Without values by item, a lead of models or of correlations has no interval.
+        """
         value = self.arm(arm).value
         if not self.baselines or value is None:
             return None
@@ -214,7 +226,7 @@ class ScoreComparison:
         if parts := self.components.get(Contrast(arm, best.name)):
             return best, estimate_two_way(parts)
         mean = value.mean - best.value
-        if best.error.missing:
+        if best.error.missing or best.error.is_correlation or self.rule.one_run_decides:
             return best, Estimate(mean, None, None, None, value.num)
         own_half = 0.0 if value.high is None else value.high - value.mean
         half = math.hypot(own_half, best.interval[1] - best.value if best.interval else 0.0)

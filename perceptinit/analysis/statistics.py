@@ -11,7 +11,7 @@ from typing import Self
 
 from scipy.special import stdtr
 
-from perceptinit.judgments.scoring import t_quantile
+from perceptinit.judgments.scoring import interval_of_correlation, t_quantile
 
 SAME = 1e-12  # tolerance for values that differ only by rounding
 
@@ -44,15 +44,11 @@ class Estimate:
         return replace(self, low=max(self.low, 0.0), high=min(self.high, 1.0))
 
     def of_correlation(self) -> Self:
-        """Return the estimate of a correlation, whose interval is that of Fisher's z, so inside of [-1, 1].
-
-        Source: Fisher 1915, with the standard error of z by the delta method.
-        """
-        if not self.stderr or self.high is None or abs(self.mean) >= 1:
+        """Return the estimate of a correlation, whose interval is that of Fisher's z."""
+        if self.high is None:
             return self
-        center = math.atanh(self.mean)
-        half = (self.high - self.mean) / (1 - self.mean**2)
-        return replace(self, low=math.tanh(center - half), high=math.tanh(center + half))
+        low, high = interval_of_correlation(self.mean, self.high - self.mean)
+        return replace(self, low=low, high=high)
 
 
 def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0.0) -> Estimate:

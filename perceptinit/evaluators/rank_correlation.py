@@ -1,6 +1,6 @@
 """Rank correlations of the dissimilarities of image pairs, of all images and without each group of images."""
 
-# P pairs of images, G groups of images, N numbers
+# P pairs of images, G groups of images, N numbers, M matrices of models, S matrices of subjects
 from collections.abc import Callable
 
 import numpy as np
@@ -14,29 +14,28 @@ def number(values: np.ndarray) -> np.ndarray:
 
 
 def spearman_without(x: np.ndarray, y: np.ndarray, groups: np.ndarray, num_groups: int) -> np.ndarray:
-    """Return Spearman's correlation of all pairs, and of those without an image of each group, (1 + G,).
+    """Return Spearman's correlation of all pairs, and of those without an image of each group, (1 + G, M, S).
 
     Args:
-        x: Integers from 0 in the order of the dissimilarities of the pairs, as of `number`, (P,).
-        y: Those of other dissimilarities, (P,).
+        x: Integers from 0 in the order of the dissimilarities of the pairs, as of `number`, (M, P).
+        y: Those of other dissimilarities, (S, P).
         groups: Groups of the two images of each pair, from 0 without gaps, int64 (2, P).
         num_groups: Number of groups G; 0 for the correlation of all pairs alone.
     """
-    found = [_pearson(_rank(x), _rank(y))]
-    for group in range(num_groups):
-        kept = (groups != group).all(axis=0)
-        found.append(_pearson(_rank(x[kept]), _rank(y[kept])))
-    return np.array(found)
+    kept = [slice(None), *((groups != group).all(axis=0) for group in range(num_groups))]
+    return np.stack([_pearson(_rank(x[:, pairs]), _rank(y[:, pairs])) for pairs in kept])
 
 
 def kendall_without(x: np.ndarray, y: np.ndarray, groups: np.ndarray, num_groups: int) -> np.ndarray:
-    """Return Kendall's tau-b of all pairs, and of those without an image of each group, (1 + G,).
+    """Return Kendall's tau-b of all pairs, and of those without an image of each group, (1 + G, M, S).
 
     See `spearman_without`.
     """
-    signs, of_x, of_y = (_sum_without(a, b, groups, num_groups) for a, b in ((x, y), (x, x), (y, y)))
+    of_x, of_y = ([_sum_without(own, own, groups, num_groups) for own in each] for each in (x, y))
+    signs = np.array([[_sum_without(model, own, groups, num_groups) for own in y] for model in x])
     with np.errstate(invalid="ignore"):  # not a number for constant dissimilarities, as in scipy
-        return signs / np.sqrt(of_x) / np.sqrt(of_y)
+        found = signs / np.sqrt(of_x)[:, None] / np.sqrt(of_y)
+    return np.moveaxis(found, -1, 0)
 
 
 def _sum_without(x: np.ndarray, y: np.ndarray, groups: np.ndarray, num_groups: int) -> np.ndarray:
@@ -99,14 +98,18 @@ def _sum_signs_of_distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return sums[place]
 
 
-def _rank(numbers: np.ndarray) -> np.ndarray:
-    """Return ranks of integers from 0, with the mean rank of equal ones."""
-    counts = np.bincount(numbers)
-    return (np.cumsum(counts) - (counts - 1) / 2)[numbers]
+def _rank(rows: np.ndarray) -> np.ndarray:
+    """Return the ranks of the integers from 0 of each row, with the mean rank of equal ones."""
+    ranks = np.empty(rows.shape)
+    for row, numbers in enumerate(rows):
+        counts = np.bincount(numbers)
+        ranks[row] = (np.cumsum(counts) - (counts - 1) / 2)[numbers]
+    return ranks
 
 
-def _pearson(a: np.ndarray, b: np.ndarray) -> float:
-    a = a - a.mean()
-    b = b - b.mean()
-    with np.errstate(invalid="ignore"):
-        return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the correlation of each row of `a` with each row of `b`, (M, S)."""
+    a = a - a.mean(axis=1, keepdims=True)
+    b = b - b.mean(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # not a number for constant dissimilarities, as in scipy
+        return a @ b.T / np.sqrt(np.outer((a * a).sum(axis=1), (b * b).sum(axis=1)))

@@ -1,8 +1,8 @@
 """Representational similarity analysis with human dissimilarities (`rsa`)."""
 
-# S subjects, K images, P = K (K - 1) / 2 pairs
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+# S subjects, M models, K images, P = K (K - 1) / 2 pairs, G groups of images
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,16 @@ from perceptinit.errors import UsageError
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
 from perceptinit.evaluators.metrics import jackknife
 from perceptinit.evaluators.rank_correlation import Without, kendall_without, number, spearman_without
-from perceptinit.judgments.baselines import Bounds
+from perceptinit.judgments.baselines import (
+    Baseline,
+    Bounds,
+    as_extra,
+    describe_images,
+    distances,
+    values_of,
+)
 from perceptinit.judgments.forms.rdm import HasDissimilarities
-from perceptinit.judgments.scoring import MIN_UNITS, Distance
+from perceptinit.judgments.scoring import MIN_UNITS, Distance, HeldOutError
 from perceptinit.protocols import DualEncoder, HasPeople
 from perceptinit.types import Items, MeasuredSplit, RunContext, Score, Stimuli
 
@@ -31,8 +38,9 @@ class RSA(JudgedMeasure):
     the mean correlation of a subject with the mean of all subjects, the lower ceiling with the mean of the
     others; a single matrix has no ceiling. The record contains the value and the lower ceiling of each
     subject. Standard errors are from a jackknife that leaves out each image, or 100 groups of more than 200
-    images. Fewer than 10 images have none. The record also contains the standard error over subjects.
-    Judgments: `rdm` and other matrices.
+    images. Fewer than 10 images have none. The record also contains the standard error over subjects, and
+    the scores of trivial models (pixels, histograms, random network) if the images are known. Judgments:
+    `rdm` and other matrices.
 
     Source: Nili et al. 2014.
     """
@@ -55,9 +63,9 @@ class RSA(JudgedMeasure):
         """
         stimuli, used, subjects = self.data
         z = self.embed(model, ctx, stimuli, used)
-        distances = model_dissimilarities(z, self.config.distance)
+        apart = model_dissimilarities(z, self.config.distance)
         for measure in MEASURES:
-            yield self._score(measure, distances, subjects)
+            yield self._score(measure, apart, subjects)
 
     def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
         """Return stimuli, image indices and dissimilarities of the split; UsageError without matrices."""
@@ -77,15 +85,48 @@ class RSA(JudgedMeasure):
         """The noise ceilings of each measure, which do not depend on the model."""
         return {name: noise_ceilings(self.data[2], correlate) for name, correlate in MEASURES.items()}
 
-    def _score(self, measure: str, distances: np.ndarray, subjects: np.ndarray) -> Score:
-        from scipy.stats import sem
+    @cached_property
+    def _trivial(self) -> Mapping[str, Sequence[Baseline]]:
+        """The scores of trivial models in each measure, which do not depend on the model."""
+        stimuli, used, _ = self.data
+        features = describe_images(stimuli, used)
+        if not features:
+            return dict.fromkeys(MEASURES, ())
+        rows, columns = np.indices((len(used), len(used))).reshape(2, -1)
+        apart = [distances(points, (rows, columns))[0] for points in features.values()]
+        matrices = np.stack(apart).reshape(-1, len(used), len(used))
+        return {measure: self._score_trivial(measure, list(features), matrices) for measure in MEASURES}
 
-        count = len(distances)
+    def _score_trivial(self, measure: str, names: Sequence[str], matrices: np.ndarray) -> list[Baseline]:
+        """Return the scores of trivial models, except for those without a correlation (equal distances)."""
+        found = self._correlate(measure, matrices)
+        baselines = []
+        for place, name in enumerate(names):
+            values = found[:, place]
+            stderr, items = jackknife_images(values)
+            error = HeldOutError(stderr, matrices.shape[1], "image", is_correlation=True)
+            if np.isfinite(values).all():
+                baselines.append(
+                    Baseline(name, float(values[0].mean()), error, items.values if items else None)
+                )
+        return baselines
+
+    def _correlate(self, measure: str, matrices: np.ndarray) -> np.ndarray:
+        """Return correlations with all subjects, (1 + G, M, S); without groups for few images."""
+        count = matrices.shape[1]
         group = np.arange(count) % (NUM_GROUPS if count > MAX_LEFT_OUT else count)
         num_groups = int(group.max()) + 1 if count >= MIN_UNITS else 0
-        found = correlations(distances, subjects, MEASURES[measure], group, num_groups)
+        return correlations(matrices, self.data[2], MEASURES[measure], group, num_groups)
+
+    def _score(self, measure: str, apart: np.ndarray, subjects: np.ndarray) -> Score:
+        from scipy.stats import sem
+
+        count = len(apart)
+        found = self._correlate(measure, apart[None])[:, 0]
+        values = found[0]
+        stderr, items = jackknife_images(found)
         ceilings = self._ceilings[measure]
-        values, without = found[0], found[1:]
+        trivial = self._trivial[measure]
         bounds: Any = np.mean(ceilings, axis=0).tolist() if ceilings else None
         people: Sequence[Any] = range(len(subjects))
         if isinstance(self.judgments, HasPeople):
@@ -96,10 +137,11 @@ class RSA(JudgedMeasure):
             name=f"{measure}{self.variant}/{self.set_name}",
             value=float(values.mean()),
             num_examples=count * (count - 1) // 2,
-            stderr=jackknife(without.mean(axis=1)) if num_groups else None,
+            stderr=stderr,
             chance=0.0,
             **ceiling_fields(bounds),
             extra={
+                **as_extra(trivial),
                 "precision": self.config.precision,
                 "distance": self.config.distance,
                 "num_images": count,
@@ -111,8 +153,20 @@ class RSA(JudgedMeasure):
                     name: {"value": value, "others": lower} for name, value, (lower, _) in by_person
                 },
             },
-            pseudo_items=pseudo_items(values, without) if num_groups else None,
+            pseudo_items=items and replace(items, baselines=values_of(trivial)),
         )
+
+
+def jackknife_images(correlations: np.ndarray) -> tuple[float | None, Items | None]:
+    """Return the standard error of a mean over subjects, and its pseudo-values; None without groups.
+
+    Args:
+        correlations: With each subject, of all images and without each group of them, (1 + G, S).
+    """
+    without = correlations[1:]
+    if not len(without):
+        return None, None
+    return jackknife(without.mean(axis=1)), pseudo_items(correlations[0], without)
 
 
 def pseudo_items(values: np.ndarray, without: np.ndarray) -> Items:
@@ -141,27 +195,35 @@ def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndar
 
 
 def correlations(
-    distances: np.ndarray, subjects: np.ndarray, correlate: Without, group: np.ndarray, num_groups: int
+    models: np.ndarray, subjects: np.ndarray, correlate: Without, group: np.ndarray, num_groups: int
 ) -> np.ndarray:
-    """Return the correlation of a dissimilarity matrix with that of each subject, (1 + G, S).
+    """Return the correlation of each model's dissimilarities with those of each subject, (1 + G, M, S).
 
-    The first row is that of all images, the others are those without each group of images.
+    The first ones are those of all images, the others are those without each group of images.
 
     Args:
-        distances: Dissimilarities, (K, K).
+        models: Dissimilarities of the models, (M, K, K).
         subjects: Dissimilarities of the subjects, (S, K, K). NaN pairs of a subject are excluded.
         correlate: Rank correlation.
         group: Group of each image, from 0 without gaps, int64 (K,).
         num_groups: Number of groups G to leave out.
     """
-    pairs = np.array(np.triu_indices(len(distances), 1))
-    found = []
-    for own in subjects:
-        first, second = pairs[:, ~np.isnan(own[tuple(pairs)])]
-        x = number(distances[first, second])
-        y = number(own[first, second])
-        found.append(correlate(x, y, np.stack([group[first], group[second]]), num_groups))
-    return np.stack(found, axis=1)
+    pairs = np.array(np.triu_indices(len(group), 1))
+    is_unknown = np.isnan(subjects[:, *pairs])
+    found = np.empty((1 + num_groups, len(models), len(subjects)))
+    # subjects with the same pairs share the order of the models' dissimilarities
+    masks, mask_of = np.unique(is_unknown, axis=0, return_inverse=True)
+    for place, mask in enumerate(masks):
+        own = mask_of.ravel() == place
+        first, second = pairs[:, ~mask]
+        x = _number_rows(models[:, first, second])
+        y = _number_rows(subjects[own][:, first, second])
+        found[:, :, own] = correlate(x, y, group[np.stack([first, second])], num_groups)
+    return found
+
+
+def _number_rows(rows: np.ndarray) -> np.ndarray:
+    return np.stack([number(row) for row in rows])
 
 
 def noise_ceilings(subjects: np.ndarray, correlate: Without) -> Sequence[Bounds]:
@@ -190,7 +252,7 @@ def noise_ceilings(subjects: np.ndarray, correlate: Without) -> Sequence[Bounds]
 def _correlate_known(correlate: Without, a: np.ndarray, b: np.ndarray) -> float:
     known = ~(np.isnan(a) | np.isnan(b))
     no_groups = np.zeros((2, known.sum()), dtype=int)
-    return float(correlate(number(a[known]), number(b[known]), no_groups, 0)[0])
+    return float(correlate(number(a[known])[None], number(b[known])[None], no_groups, 0).item())
 
 
 def _mean_of_known(vectors: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ class Baseline:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Return the 95 % confidence interval, clipped to [0, 1]; None for few units."""
+        """Return the 95 % confidence interval; None for few units."""
         return self.error.interval(self.value)
 
     @property
@@ -81,17 +81,19 @@ def values_of(baselines: Sequence[Baseline]) -> dict[str, np.ndarray]:
     return {b.name: b.values for b in baselines if b.values is not None}
 
 
-def from_extra(extra: Mapping[str, Any]) -> tuple[Baseline, ...]:
-    """Return the baselines stored in `Score.extra`."""
+def from_extra(extra: Mapping[str, Any], are_correlations: bool = False) -> tuple[Baseline, ...]:
+    """Return the baselines stored in `Score.extra`, whose scores may be correlations instead of shares."""
     stated = extra.get("baselines") or {}
     unit = extra.get("held_out", "anchor")
     # records of earlier versions contain the number of anchors only
     num_units = extra.get("num_units", extra.get("num_anchors") if unit == "anchor" else None)
     is_few = num_units is not None and num_units < MIN_UNITS
-    return tuple(
-        Baseline(name, b["value"], HeldOutError(None if is_few else b["stderr"], num_units, unit))
-        for name, b in stated.items()
-    )
+    found = []
+    for name, b in stated.items():
+        stderr = None if is_few else b["stderr"]
+        error = HeldOutError(stderr, num_units, unit, is_correlation=are_correlations)
+        found.append(Baseline(name, b["value"], error))
+    return tuple(found)
 
 
 @lru_cache(MAX_KEPT)

@@ -124,18 +124,22 @@ class HeldOutError:
         num_units: Number of held-out units: anchors, groups or images. None if unknown.
         unit: The held-out unit.
         degrees: Degrees of freedom of the error. Default: `num_units` - 1.
+        is_correlation: Whether the score is a correlation instead of a share.
     """
 
     stderr: float | None
     num_units: int | None = None
     unit: Unit = "anchor"
     degrees: float | None = None
+    is_correlation: bool = False
 
     def interval(self, value: float, confidence: float = 0.95) -> tuple[float, float] | None:
-        """Return Student's t interval, clipped to [0, 1]."""
+        """Return Student's t interval, clipped to [0, 1], or that of a correlation."""
         if self.stderr is None:
             return None
         half = t_quantile(confidence, self.degrees or (self.num_units or math.inf) - 1) * self.stderr
+        if self.is_correlation:
+            return interval_of_correlation(value, half)
         return max(0.0, value - half), min(1.0, value + half)
 
     @property
@@ -152,6 +156,22 @@ def t_quantile(confidence: float, degrees: float) -> float:
     from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
     return float(stdtrit(degrees, 0.5 + confidence / 2))
+
+
+def interval_of_correlation(value: float, half: float) -> tuple[float, float]:
+    """Return the interval of Fisher's z for a correlation, which is inside of [-1, 1].
+
+    Args:
+        value: The correlation.
+        half: Half of the interval of the correlation itself.
+
+    Source: Fisher 1915, with the standard error of z by the delta method.
+    """
+    if not half or abs(value) >= 1:
+        return max(-1.0, value - half), min(1.0, value + half)
+    center = math.atanh(value)
+    of_z = half / (1 - value**2)
+    return math.tanh(center - of_z), math.tanh(center + of_z)
 
 
 def binomial_stderr(values: np.ndarray, weights: np.ndarray | None = None) -> float:

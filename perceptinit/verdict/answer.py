@@ -89,8 +89,7 @@ def _say(
     mean = difference.value.mean
     own, other, sure = describe_numbers(score, difference, is_short=True)
     lower = "" if score.higher_is_better else "lower is better"
-    unit = " %" if score.is_share else ""
-    numbers = f"{lower}{': ' if lower else ''}{own} and {other}{unit}; {sure}"
+    numbers = f"{lower}{': ' if lower else ''}{own} and {other}{score.unit}; {sure}"
     limit = limit_to_items(score, main)
     if main.outcome in SIDES and claim.endswith(f" than {reference}{limit}"):
         return [f"{claim.removesuffix(limit)} by {score.magnitude(mean)}{limit} ({numbers})."]
@@ -100,7 +99,7 @@ def _say(
     joined = f"{claim}: {effect}{'' if lower else f' against {reference}'} ({numbers})."
     if len(joined.split()) <= most:
         return [joined]
-    scores = f"{arm} scores {own}{unit}, {reference} {other}{unit}"
+    scores = f"{arm} scores {own}{score.unit}, {reference} {other}{score.unit}"
     return [f"{claim}.", f"{scores}: {effect} ({lower}{'; ' if lower else ''}{sure})."]
 
 

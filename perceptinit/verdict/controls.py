@@ -97,7 +97,7 @@ def find_trivial(claim: Claim) -> Finding:
     if lead is None:
         return judge([], ["the scores of trivial models are not recorded"])
     best, value = lead
-    if (value.low or 0.0) <= 0:
+    if (value.mean if value.low is None else value.low) <= 0:
         return judge([f"{best.name} is not shown to score less without training"])
     is_known = replace(claim, reference=best.name).parts_in(claim.score) is not None
     unknown = f"nothing shows whether {best.name} scores less on other judgments ({NO_ITEMS})"

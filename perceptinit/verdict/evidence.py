@@ -174,7 +174,7 @@ def find_above_ceiling(claim: Claim) -> Finding:
         return DOES_NOT_APPLY
     values = {arm: score.arm(arm).value for arm in claim.pair}
     return judge(
-        f"{arm} ({score.number(value.mean)} %) is above the human ceiling ({score.number(ceiling)} %)"
+        f"{arm} ({score.in_units(value.mean)}) is above the human ceiling ({score.in_units(ceiling)})"
         for arm, value in values.items()
         if value and value.mean - ceiling > 2 * stderr_of(score, value)
     )
@@ -243,8 +243,7 @@ def describe_unlearned(score: ScoreComparison, arm: str) -> str:
     chance = score.facts["chance"]
     if value is None or chance is None or score.sign * (value.mean - chance) > 2 * stderr_of(score, value):
         return ""
-    unit = " %" if score.is_share else ""
-    return f"{arm} did not learn ({score.number(value.mean)}{unit}, chance {score.number(chance)}{unit})"
+    return f"{arm} did not learn ({score.in_units(value.mean)}, chance {score.in_units(chance)})"
 
 
 def find_size(claim: Claim) -> Finding:

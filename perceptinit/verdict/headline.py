@@ -186,11 +186,12 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
         return ""
     contrast = difference.contrast
     arm, reference, sure = describe_numbers(score, difference)
-    unit = " %" if score.is_share else ""
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
     refused = f"No claim is made, because {EDITED}: " if is_edited(runs.plan) else ""
-    scores = f"{contrast.arm}{taught} scores {arm}{unit}, and {contrast.reference} {reference}{unit}"
+    scores = (
+        f"{contrast.arm}{taught} scores {arm}{score.unit}, and {contrast.reference} {reference}{score.unit}"
+    )
     return f"{refused}{scores}: {effect} ({sure})."
 
 

@@ -212,7 +212,8 @@ def describe_lead(score: ScoreComparison, arm: str) -> str:
     if not found or not value:
         return ""
     best, lead = found
+    sure = "without an interval" if lead.low is None else f"95 % interval {score.interval(lead)}"
     return (
-        f"{score.number(value.mean)} %, {best.name} {score.number(best.value)} % "
-        f"({score.signed(lead.mean)}, 95 % interval {score.interval(lead)})"
+        f"{score.in_units(value.mean)}, {best.name} {score.in_units(best.value)} "
+        f"({score.signed(lead.mean)}, {sure})"
     )

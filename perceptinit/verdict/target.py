@@ -50,8 +50,7 @@ def describe_target(score: ScoreComparison, target: float) -> Iterator[str]:
             arm=arm.arm, reference="the target", single="one run"
         )
         more = _count_more(values, score, len(measured)) if is_open else ""
-        unit = " %" if score.is_share else ""
-        yield f"Target {target:g}{unit}: {said} ({', '.join(filter(None, shown))}).{more}"
+        yield f"Target {target:g}{score.unit}: {said} ({', '.join(filter(None, shown))}).{more}"
 
 
 def _count_more(values: tuple[float, ...], score: ScoreComparison, num_family: int) -> str:

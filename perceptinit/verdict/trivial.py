@@ -28,17 +28,25 @@ def find_leads(score: ScoreComparison, model: str) -> Mapping[str, Estimate]:
 
 
 def compare_with_trivial(score: ScoreComparison, place: str = "The") -> str:
-    """Return a sentence on the best model and the best trivial model; empty without values by item.
+    """Return a sentence on the best model and the best trivial model; empty without one of them.
 
-    place: First word, or words that name the data set.
+    Without an interval of their difference, the sentence claims nothing.
+
+    Args:
+        score: Scores of models.
+        place: First word, or words that name the data set.
     """
     arm = find_best_model(score)
-    leads = find_leads(score, arm)
-    known = [trivial for trivial in score.baselines if trivial.name in leads]
     value = score.arm(arm).value if arm else None
-    if not known or value is None:
+    if not score.baselines or value is None:
         return ""
-    best = max(known, key=lambda trivial: trivial.value)
+    best = max(score.baselines, key=lambda trivial: trivial.value)
+    scores = f"{score.number(value.mean)} and {score.in_units(best.value)}"
+    leads = find_leads(score, arm)
+    if best.name not in leads:
+        names = f"{place} best model, {arm}, and the best trivial model, {best.name}"
+        difference = score.signed(value.mean - best.value)
+        return f"{names}, score {scores}: {difference}, without an interval of the difference."
     lead = leads[best.name]
     relation = "is not shown to be above"
     if (lead.low or 0.0) > 0:
@@ -49,9 +57,8 @@ def compare_with_trivial(score: ScoreComparison, place: str = "The") -> str:
     judges = "" if "people" in units else f", {POOLED}"
     return (
         f"{place} best model, {arm}, {relation} the best trivial model, {best.name}: "
-        f"{score.signed(lead.mean)} ({score.number(value.mean)} and {score.number(best.value)} %; "
-        f"simultaneous 95 % interval of {len(leads)} trivial models {score.interval(lead)} over "
-        f"{' and '.join(units)}{judges})."
+        f"{score.signed(lead.mean)} ({scores}; simultaneous 95 % interval of {len(leads)} trivial models "
+        f"{score.interval(lead)} over {' and '.join(units)}{judges})."
     )
 
 

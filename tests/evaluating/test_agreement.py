@@ -631,6 +631,56 @@ def test_the_best_model_is_compared_with_the_best_trivial_model_first(cli, lab, 
     assert (low, high) == pytest.approx((100 * (mean - half), 100 * (mean + half)), abs=0.1)
 
 
+def correlate_colors(features, matrix, kept):
+    """Return Spearman's correlation of distances between features with a matrix, of the kept images."""
+    own = matrix[np.ix_(kept, kept)][np.triu_indices(len(kept), 1)]
+    return spearmanr(pdist(features[kept]).round(6), own).statistic
+
+
+def test_the_best_model_is_compared_with_the_best_trivial_model_on_matrices(cli, lab):
+    """Models of plain images of random colors, whose gradients are all equal."""
+    rng = np.random.default_rng(5)
+    names = [f"color{i}.png" for i in range(48)]
+    colors = rng.integers(0, 256, (48, 3))
+    for name, color in zip(names, colors.tolist(), strict=True):
+        Image.new("RGB", (8, 8), tuple(color)).save(lab / "photos" / name)
+    (lab / "colors.txt").write_text("\n".join(names))
+    features = colors + rng.normal(0, 20, (48, 3))
+    matrix = squareform(pdist(colors + rng.normal(0, 60, (48, 3))))
+    np.save(lab / "colors.npy", matrix)
+    parquet.write_table(
+        pyarrow.table({"image": names, "embedding": features.tolist()}), lab / "close.parquet"
+    )
+    rows = ("colors.npy,kind=dissimilarity,names=colors.txt,distance=euclidean",)
+    command = ("eval", "close.parquet", *asked(*rows))
+    found = json.loads(cli(*command, "--format", "json").stdout)
+    trivial = found["baselines"]["rsa_spearman_euclidean/colors"]
+    mean_colors = colors / 255
+    every = np.arange(48)
+    assert trivial["mean colour"]["value"] == pytest.approx(
+        correlate_colors(mean_colors, matrix, every), abs=2e-4
+    )
+    assert "gradient orientations" not in trivial
+
+    best = max(trivial, key=lambda name: trivial[name]["value"])
+    assert best == "mean colour"
+    gaps = [
+        correlate_colors(features, matrix, kept) - correlate_colors(mean_colors, matrix, kept)
+        for kept in [every, *(np.delete(every, i) for i in every)]
+    ]
+    without = np.array(gaps[1:])
+    stderr = (47 / 48 * np.square(without - without.mean()).sum()) ** 0.5
+    half = t.ppf(1 - 0.025 / len(trivial), 47) * stderr
+    printed = " ".join(cli(*command, COLUMNS="400").stdout.split())
+    sentence = re.search(
+        rf"The best model, close.parquet, .* the best trivial model, mean colour: (\S+) \(.*"
+        rf"of {len(trivial)} trivial models (\S+) to (\S+) over images\b",
+        printed,
+    )
+    expected = (gaps[0], gaps[0] - half, gaps[0] + half)
+    assert tuple(map(float, sentence.groups())) == pytest.approx(expected, abs=2e-3)
+
+
 def choose(embeddings, images):
     """Return the column of the candidate that is closer to the anchor, or of the odd image."""
     z = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -798,6 +848,8 @@ def test_differences_of_correlations_on_few_images_have_no_interval_and_a_reason
     text = run_command(["eval", "ours.parquet", "noise.parquet", *asked(SETS[2]), "--all"], lab).text
     assert "One score each on too few images for an interval does not show whether" in text
     assert "with fewer than 40 images, those of correlations are too wide" in text
+    words = " ".join(text.split())
+    assert re.search(r"best trivial model, .*?: [+-]0\.\d{3}, without an interval of the difference", words)
 
 
 def test_intervals_of_correlations_are_those_of_fishers_z(cells, lab):

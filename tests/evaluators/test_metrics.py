@@ -102,13 +102,15 @@ def test_rsa_is_a_rank_correlation_with_each_subject():
     model = square(0.1, 0.2, 0.3)
     subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
     # Spearman: 1 and 1 - 6 * 2 / (3 * 8) = 0.5; Kendall: 1 and (2 - 1) / 3
-    assert correlations(model, subjects, spearman_without, np.arange(3), 0).tolist() == [[1, 0.5]]
-    assert correlations(model, subjects, kendall_without, np.arange(3), 0)[0] == pytest.approx([1, 1 / 3])
+    assert correlations(model[None], subjects, spearman_without, np.arange(3), 0).tolist() == [[[1, 0.5]]]
+    assert correlations(model[None], subjects, kendall_without, np.arange(3), 0)[0, 0] == pytest.approx(
+        [1, 1 / 3]
+    )
 
 
 def test_rsa_excludes_pairs_without_an_answer():
     subjects = square(1, np.nan, 3)[None]
-    found = correlations(square(0.1, 0.2, 0.3), subjects, spearman_without, np.arange(3), 0)
+    found = correlations(square(0.1, 0.2, 0.3)[None], subjects, spearman_without, np.arange(3), 0)
     assert found == pytest.approx(1)
 
 
@@ -119,10 +121,21 @@ def test_rank_correlations_without_a_group_equal_those_of_scipy(own, scipys, num
     model, subject = rng.integers(0, num_values, (2, 20, 20)).astype(float)
     subject[rng.random(subject.shape) < 0.1] = np.nan
     group = rng.permutation(20) % 6
-    found = correlations(model, subject[None], own, group, 6)[:, 0]
+    found = correlations(model[None], subject[None], own, group, 6)[:, 0, 0]
     for mask, value in zip([group >= 0, *(group != g for g in range(6))], found, strict=True):
         pairs = np.triu(np.outer(mask, mask), 1) & ~np.isnan(subject)
         assert value == pytest.approx(scipys(model[pairs], subject[pairs]).statistic, abs=1e-12)
+
+
+def test_models_and_subjects_with_unlike_unknown_pairs_are_correlated_each_by_itself():
+    rng = np.random.default_rng(0)
+    models, subjects = rng.random((2, 3, 14, 14))
+    subjects[1:][rng.random((2, 14, 14)) < 0.1] = np.nan
+    for correlate in (spearman_without, kendall_without):
+        found = correlations(models, subjects, correlate, np.arange(14), 14)
+        for i, j in np.ndindex(3, 3):
+            alone = correlations(models[[i]], subjects[[j]], correlate, np.arange(14), 14)
+            assert found[:, i, j] == pytest.approx(alone.ravel(), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +154,7 @@ def test_correlations_on_the_same_features_equal_those_of_rsatoolbox(distance, c
     matrices = rng.random((4, 30, 30))
     matrices = (matrices + matrices.transpose(0, 2, 1)) * (1 - np.eye(30))
     model = model_dissimilarities(features.astype(np.float64), distance)
-    found = correlations(model, matrices, correlate, np.arange(30), 0)
+    found = correlations(model[None], matrices, correlate, np.arange(30), 0)
     assert found.mean() == pytest.approx(expected, abs=1e-9)
 
 

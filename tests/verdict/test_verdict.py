@@ -129,6 +129,31 @@ def test_judgments_of_another_set_can_show_the_value_of_an_arm(tmp_path):
     assert summary(comparison).readings == ("pi is worth it, and it is the human structure that helps.",)
 
 
+@pytest.mark.parametrize(
+    ("trivial", "words"),
+    [
+        (0.1, "nothing shows whether pixels scores less on other judgments"),
+        (0.9, "pixels is not shown to score less without training"),
+    ],
+)
+def test_a_correlation_without_values_by_item_has_no_interval_over_trivial_models(tmp_path, trivial, words):
+    rows = {name: {"value": trivial - 0.2, "stderr": 0.01} for name in STRONG}
+    rows["pixels"] = {"value": trivial, "stderr": 0.01}
+    extra = {"baselines": rows, "held_out": "image", "num_units": 60, "seen_in_stage_1": 0.0}
+    comparison = three_arms(tmp_path, JUDGMENTS, name="rsa_spearman/objects", chance=0.0, extra=extra)
+    (score,) = comparison.scores
+    best, lead = score.find_lead("pi")
+    assert (best.name, lead.low) == ("pixels", None)
+    assert lead.mean == pytest.approx(score.arm("pi").value.mean - trivial)
+    text = " ".join(sentences(comparison))
+    assert words in text
+    shown = f"pixels {trivial:.3f} ({lead.mean:+.3f}, without an interval)"
+    assert (
+        f"pi is not shown to be above pixels, a trivial model: {score.arm('pi').value.mean:.3f}, {shown}"
+        in text
+    )
+
+
 def test_a_test_set_with_the_name_of_the_judgments_is_not_a_trained_task(tmp_path):
     comparison = three_arms(tmp_path, JUDGMENTS, name="top1/nights")
     assert comparison.primary.taught == frozenset()
