@@ -51,13 +51,13 @@ def _mean(curves: Sequence[Curve]) -> Curve:
 
 def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curves]:
     """Return the curves of each arm in a score, or in an average over data sets."""
+    return {arm: curves_of_arm(comparison, score, arm) for arm in comparison.runs.arms}
+
+
+def curves_of_arm(comparison: Comparison, score: ScoreComparison, arm: str) -> Curves:
+    """Return the curve of each seed in a score, or its mean curve in the averaged scores if it has all."""
     names = [s.name for s in comparison.sets_of(score) or [score]]
-    return {arm: _average(comparison.runs, arm, names) for arm in comparison.runs.arms}
-
-
-def _average(runs: RunSet, arm: str, names: Sequence[str]) -> Curves:
-    """Return the mean curve over scores for each seed that has all scores."""
-    of_scores = [curves_of(runs, arm, name) for name in names]
+    of_scores = [curves_of(comparison.runs, arm, name) for name in names]
     seeds = sorted(set.intersection(*map(set, of_scores)))
     by_seed = {seed: [curves[seed] for curves in of_scores] for seed in seeds}
     return {seed: _mean(curves) for seed, curves in by_seed.items()}

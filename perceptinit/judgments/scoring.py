@@ -159,19 +159,14 @@ def t_quantile(confidence: float, degrees: float) -> float:
 
 
 def interval_of_correlation(value: float, half: float) -> tuple[float, float]:
-    """Return the interval of Fisher's z for a correlation, which is inside of [-1, 1].
-
-    Args:
-        value: The correlation.
-        half: Half of the interval of the correlation itself.
+    """Return Fisher's interval of a correlation, inside of [-1, 1], from half of the symmetric one.
 
     Source: Fisher 1915, with the standard error of z by the delta method.
     """
-    if not half or abs(value) >= 1:
+    if abs(value) >= 1:
         return max(-1.0, value - half), min(1.0, value + half)
-    center = math.atanh(value)
     of_z = half / (1 - value**2)
-    return math.tanh(center - of_z), math.tanh(center + of_z)
+    return math.tanh(math.atanh(value) - of_z), math.tanh(math.atanh(value) + of_z)
 
 
 def binomial_stderr(values: np.ndarray, weights: np.ndarray | None = None) -> float:

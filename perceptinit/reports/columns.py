@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, Self
 
 from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, ScoreComparison
-from perceptinit.analysis.curves import all_curves
+from perceptinit.analysis.curves import curves_of_arm
 from perceptinit.analysis.numbers import counts, number
 from perceptinit.reports.stages import find_split, held_out_accuracy
 from perceptinit.results.measures import is_perceptual, measure_title
@@ -275,7 +275,7 @@ def _fact_notes(comparison: Comparison, score: ScoreComparison) -> list[str]:
 def _describe_start(comparison: Comparison, score: ScoreComparison) -> str:
     """Return the score of the baseline before pretraining; empty if a seed has none, or no other score."""
     own = score.arm(comparison.runs.baseline)
-    curves = all_curves(comparison, score)[own.arm] if score.samples_seen.get(own.arm) else {}
+    curves = curves_of_arm(comparison, score, own.arm) if score.samples_seen.get(own.arm) else {}
     values = [curves[seed][0] for seed in own.by_seed if 0 in curves.get(seed, {})]
     if not values or len(values) < len(own.by_seed):
         return ""

@@ -99,7 +99,8 @@ def judgments_in_words(runs: RunSet) -> str:
 def stage_reports(runs: RunSet) -> dict[str, list[str]]:
     """Return the lines of the initializers' reports in each arm's first finished run, by arm and seed."""
     first = {run.arm: run for run in reversed(runs.finished) if run.record}
-    return {run.title: list(describe_stages(run.record)) for run in first.values()}
+    ordered = [first[arm] for arm in runs.arms if arm in first]
+    return {run.title: list(describe_stages(run.record)) for run in ordered}
 
 
 def stage_one_figures(runs: RunSet) -> Iterator[Figure]:

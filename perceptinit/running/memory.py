@@ -112,7 +112,7 @@ class StageMemory:
     Attributes:
         spec: Initializer or pretrainer.
         is_pretraining: Whether the stage is the pretraining of the recipe.
-        plan: Plan of the stage.
+        work: Images and steps of the stage.
         cost: Parameters and FLOPs of the model.
         tracer: The model with fake weights.
         text: Memory of the text tower; 0 if the stage has no texts.
@@ -123,7 +123,7 @@ class StageMemory:
 
     spec: Spec
     is_pretraining: bool
-    plan: StagePlan
+    work: StagePlan
     cost: ModelCost
     tracer: Tracer
     text: Traced
@@ -136,21 +136,21 @@ class StageMemory:
         cls,
         recipe: Recipe,
         spec: Spec,
-        plan: StagePlan,
+        work: StagePlan,
         tracer_of: Callable[[Precision], Tracer],
         world: int = 1,
         memory_gb: float = 80.0,
     ) -> Self:
-        """Trace a stage of a recipe with a plan. `tracer_of` returns the recipe's tracer for a precision."""
+        """Trace a stage of a recipe. `tracer_of` returns the recipe's tracer for a precision."""
         precision: Any = getattr(spec.config, "precision", "fp32")
         tracer = tracer_of(ON_GPU if precision == "auto" else precision)
         is_pretraining = spec is recipe.pretrain
-        # the plan is unknown if data is missing
-        has_texts = plan.num_texts or (is_pretraining and "text" in find_model_parts(spec))
+        # the work is unknown if data is missing
+        has_texts = work.num_texts or (is_pretraining and "text" in find_model_parts(spec))
         text = tracer.text if has_texts else Traced(0, 0)
         share = tracer.packed_share(getattr(spec.build(), "pairs", None)) if has_texts else 1.0
         cost = model_cost(recipe)
-        return cls(spec, is_pretraining, plan, cost, tracer, text, share, world, memory_gb)
+        return cls(spec, is_pretraining, work, cost, tracer, text, share, world, memory_gb)
 
     @property
     def config(self) -> Any:
@@ -159,7 +159,7 @@ class StageMemory:
     @property
     def rows(self) -> int:
         """Pairs or images per step on each GPU."""
-        planned = math.ceil((self.plan.num_images or 0) / (self.plan.steps or 1))
+        planned = math.ceil((self.work.num_images or 0) / (self.work.steps or 1))
         return (planned or int(self.config.batch_size)) // self.world
 
     @property
