@@ -45,13 +45,8 @@ class CompleteSamples:
 
     def rows(self) -> np.ndarray:
         """Return `row` of all samples, int64 (N, 5)."""
-        columns = {name: column.astype(np.int64) for name, column in self._index.columns.items()}
-        members = self._members
-        complete = (members >= 0).all(axis=0)
-        parts = [columns["starts"][complete] * BLOCK_BYTES]
-        for chosen in members[:, complete]:
-            parts += [columns["offsets"][chosen] * BLOCK_BYTES, columns["sizes"][chosen]]
-        return np.stack(parts, axis=1)
+        rows = [self.row(number) for number in range(self.num_samples)]
+        return np.array(rows, dtype=np.int64).reshape(-1, 5)
 
     @property
     def first_incomplete(self) -> int:
@@ -61,25 +56,17 @@ class CompleteSamples:
     @cached_property
     def _gaps(self) -> np.ndarray:
         """Return the number of complete samples before each incomplete sample."""
-        incomplete = self._incomplete
-        return incomplete - np.arange(len(incomplete))
+        return self._incomplete - np.arange(self.num_incomplete)
 
-    @property
+    @cached_property
     def _incomplete(self) -> np.ndarray:
-        return np.flatnonzero((self._members < 0).any(axis=0))
-
-    @property
-    def _members(self) -> np.ndarray:
-        """Return the member index of each sample's image and second member, int64 (2, S); -1 for none."""
+        """Return the numbers of the samples without an image or without a second member."""
         codes = self._index.columns["codes"]
-        firsts = self._index.columns["firsts"].astype(np.int64)
+        firsts = self._index.columns["firsts"]
         sample_of = np.searchsorted(firsts, np.arange(len(codes)), side="right") - 1
-        found = np.full((2, len(firsts)), -1, dtype=np.int64)
-        for chosen, group in zip(found, self._wanted, strict=True):
-            for code in reversed(group):
-                members = np.flatnonzero(codes == code)
-                chosen[sample_of[members]] = members
-        return found
+        numbers = np.arange(len(firsts))
+        has_all = [np.isin(numbers, sample_of[np.isin(codes, group)]) for group in self._wanted]
+        return np.flatnonzero(~np.all(has_all, axis=0))
 
 
 class Shard(CompleteSamples, ABC):
