@@ -26,7 +26,6 @@ from perceptinit_collect.store import (
     PERSON,
     UPDATE_HEADS,
     chain_sha256,
-    columns_of,
     connect,
     reading_database,
 )
@@ -277,9 +276,7 @@ def _take_over_intact(folder: Path, connection: sqlite3.Connection) -> None:
     with connection:
         for record in intact:
             for table, key in (("people", "id"), ("answers", "person")):
-                columns = ", ".join(columns_of(connection, table, "damaged"))
                 connection.execute(
-                    f"INSERT OR REPLACE INTO {table} ({columns}) "
-                    f"SELECT {columns} FROM damaged.{table} WHERE {key} = ?",
+                    f"INSERT OR REPLACE INTO {table} SELECT * FROM damaged.{table} WHERE {key} = ?",
                     (record.person,),
                 )

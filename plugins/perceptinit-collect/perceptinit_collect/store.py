@@ -137,14 +137,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         if not read_only:
             connection.execute("ATTACH ? AS heads", (str(heads),))
             connection.executescript(SCHEMA)
-            if "consent_sha256" not in columns_of(connection, "people"):  # a study of an earlier commit
-                connection.execute("ALTER TABLE people ADD COLUMN consent_sha256 TEXT")
         return connection
-
-
-def columns_of(connection: sqlite3.Connection, table: str, database: str = "main") -> list[str]:
-    """Return the names of a table's columns, in the table's order."""
-    return [row[1] for row in connection.execute(f"PRAGMA {database}.table_info({table})")]
 
 
 class Store:

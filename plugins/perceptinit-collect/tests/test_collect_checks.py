@@ -326,13 +326,6 @@ def test_a_draft_is_not_copied_behind_a_link(study, collect, tmp_path):
     assert [*(tmp_path / "outside").iterdir()] == []
 
 
-def test_a_study_without_tokens_of_the_consent_is_restored_from_a_newer_copy(study):
-    copy_answers(study)
-    change(study / FILE, "ALTER TABLE people DROP COLUMN consent_sha256")
-    restore(study)
-    assert (len(intact(study)), read_checked(study)[1]) == (3, [])
-
-
 def test_closing_asks_and_the_status_of_an_incomplete_study_is_not_open(study, collect):
     asked = collect(study, "--close")
     assert asked.exit_code == 1
