@@ -30,7 +30,7 @@ from perceptinit.backbones.text import TextTower, Tokenizer
 from perceptinit.configs import NonNegativeInt, PositiveFloat
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
 from perceptinit.files.checkpoints import load_weights
-from perceptinit.files.reading import parse_json, read_bytes
+from perceptinit.files.reading import read_json
 from perceptinit.registry import suggest
 from perceptinit.types import FitMode
 
@@ -215,7 +215,8 @@ def read_table(model: str) -> dict[str, Any]:
             `preprocess_cfg`), the result contains `preprocess_cfg`.
 
     Raises:
-        UsageError: If the model is unknown or has a generative tower (CoCa), or the file is invalid.
+        UsageError: If the model is unknown or has a generative tower (CoCa).
+        DataError: If the file is invalid.
     """
     if model.endswith(".json"):
         table = _read_file(Path(model))
@@ -234,13 +235,7 @@ def read_table(model: str) -> dict[str, Any]:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        whole = parse_json(read_bytes(path).decode("utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as JSON ({error})") from error
-    whole = whole if isinstance(whole, dict) else {}
+    whole = read_json(path, dict[str, Any], "an open_clip configuration")
     table = dict(whole.get("model_cfg", whole))
     missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in table]
     if missing:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from perceptinit.errors import InitializerError
 from perceptinit.files.checkpoints import weights_sha256
+from perceptinit.grouping import group
 from perceptinit.types import InitReport
 
 Trainable = Literal["all", "qkv"]
@@ -136,12 +137,9 @@ def weight_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) ->
         Non-negative numbers by name.
     """
     after = {name: after[name].detach().to(weight.device) for name, weight in before.items()}
-    blocks: dict[str, list[str]] = {}
-    for name, weight in before.items():
-        is_matrix = weight.is_floating_point() and weight.ndim >= 2
-        if is_matrix and not torch.equal(weight, after[name]):
-            block = block_of(name) or name.rpartition(".")[0] or name
-            blocks.setdefault(block, []).append(name)
+    matrices = [name for name, w in before.items() if w.is_floating_point() and w.ndim >= 2]
+    changed = [name for name in matrices if not torch.equal(before[name], after[name])]
+    blocks = group((block_of(name) or name.rpartition(".")[0] or name, name) for name in changed)
     numbers: dict[str, float] = {}
     for block, names in blocks.items():
         pairs = [(before[name].double(), after[name].double()) for name in names]

@@ -14,6 +14,7 @@ import numpy as np
 from perceptinit.errors import DataError, list_some, reading
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
 from perceptinit.files.reading import file_names, require_file
+from perceptinit.grouping import group
 from perceptinit.registry import nearest
 from perceptinit.types import WHITE, Color, ImageSource, Stimuli
 
@@ -163,14 +164,11 @@ def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
     """
     if folder == NO_IMAGES:
         return []
-    by_parent: dict[str, set[str]] = {}
-    for name in names:
-        path = PurePosixPath(name)
-        by_parent.setdefault(path.parent.as_posix(), set()).add(path.name)
+    by_parent = group((path.parent, path.name) for path in map(PurePosixPath, names))
     return sorted(
-        (PurePosixPath(parent) / name).as_posix()
+        (parent / name).as_posix()
         for parent, wanted in by_parent.items()
-        for name in wanted.difference(file_names(folder / parent))
+        for name in set(wanted).difference(file_names(folder / parent))
     )
 
 
