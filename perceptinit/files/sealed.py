@@ -11,7 +11,6 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -88,18 +87,17 @@ def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
         pages.madvise(mmap.MADV_WILLNEED)
     # the file begins with the length of its header, JSON that states types, shapes and places
     first = 8 + int.from_bytes(pages[:8], "little")
-    arrays = {}
-    for name, about in json.loads(pages[8:first]).items():
-        if name != "__metadata__":
-            start = first + about["data_offsets"][0]
-            flat = np.frombuffer(pages, _dtype(about["dtype"]), prod(about["shape"]), start)
-            arrays[name] = flat.reshape(about["shape"])
-    return metadata, arrays
+    header = json.loads(pages[8:first])
+    header.pop("__metadata__", None)
+    return metadata, {name: _map_array(pages, first, **about) for name, about in header.items()}
 
 
-def _dtype(name: str) -> np.dtype[Any]:
-    """Return the NumPy type for a safetensors type, such as `U8`, `I64` or `F32`."""
-    return np.dtype(f"<{name[0].lower()}{int(name[1:]) // 8}")
+def _map_array(
+    pages: mmap.mmap, first: int, dtype: str, shape: list[int], data_offsets: list[int]
+) -> np.ndarray:
+    """Return an array from its entry in the header; `dtype` is a safetensors type, such as `U8` or `F32`."""
+    kind = np.dtype(f"<{dtype[0].lower()}{int(dtype[1:]) // 8}")
+    return np.ndarray(tuple(shape), kind, pages, first + data_offsets[0])
 
 
 def _checksum(about: str, arrays: Mapping[str, np.ndarray]) -> int:
