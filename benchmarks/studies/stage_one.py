@@ -183,10 +183,12 @@ def make_network(name: str, seed: int, size: int, weights: Path | None) -> nn.Mo
 
 
 def encode_with(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the inputs of the classifier, or the outputs of a network without one."""
+    """Return the inputs of the classifier, after the map of `linear` if there is one, or the outputs of a network
+    without a classifier."""
     if isinstance(model, nn.Sequential):
         return model(images)
-    return model.forward_head(model.forward_features(images), pre_logits=True)
+    embedded = model.forward_head(model.forward_features(images), pre_logits=True)
+    return model.embedding_map(embedded) if hasattr(model, "embedding_map") else embedded
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

@@ -113,6 +113,16 @@ def test_the_loop_reports_each_step_and_prefers_the_images_that_people_chose():
     assert stage_one.score(model, judged)[0] > before + 0.1
 
 
+def test_the_map_of_linear_is_a_part_of_the_encoder():
+    model = stage_one.make_network("random-resnet", 0, 32, None)
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        plain = stage_one.encode_with(model, images)
+        model.embedding_map = nn.Linear(plain.shape[1], 3, bias=False)
+        mapped = stage_one.encode_with(model, images)
+    torch.testing.assert_close(mapped, plain @ model.embedding_map.weight.T)
+
+
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """Return a function that runs the smallest size of the study, and the file of its runs."""
