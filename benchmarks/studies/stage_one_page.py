@@ -62,8 +62,8 @@ TITLE = "Does stage 1 do as well as a plain training loop?"
 QUESTION = """`apply_perceptual_init(model, judgments=...)` without other arguments is compared with a plain loop: AdamW without weight
 decay, the logistic loss on vote shares, batch norm in eval mode, and all judgments in each step
 ([stage_one.py](../../benchmarks/studies/stage_one.py)). Both train on the judgments within 60 images, at 64 pixels. The score is
-2AFC on judgments of other images of the same set, and on those of the other set; chance is 50 %. Each run has a split and a seed
-of its own, which are in no earlier trial. Judgments: 100 photographs of materials (Lagunas et al. 2019), and triplets of
+2AFC on judgments of other images of the same set, and on those of the other set; chance is 50 %. Each run has its own split and seed,
+which are in no earlier trial. Judgments: 100 photographs of materials (Lagunas et al. 2019), and triplets of
 CIFAR-10H from people's labels. CPU seconds of both sides are of one process."""
 PLANNED = """The [plan](../../benchmarks/studies/stage_one_plan.md) was committed before the first run. Intervals are Student's t over
 runs, and the {num} differences between call and loop are simultaneous (Bonferroni)."""

@@ -34,7 +34,7 @@ def test_two_processes_share_the_runs_of_the_study():
     assert [len(part) for part in parts] == [80, 80]
 
 
-def test_each_run_has_a_split_and_a_seed_of_its_own_which_the_search_did_not_see():
+def test_each_run_has_another_split_and_seed_which_the_search_did_not_see():
     for network, trained in itertools.product(stage_one.CELLS, stage_one.TRAINED):
         cells = [cell for cell in plan() if (cell["network"], cell["trained"]) == (network, trained)]
         assert len({cell["split"] for cell in cells}) == len({cell["seed"] for cell in cells}) == 20
