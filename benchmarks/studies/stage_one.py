@@ -41,6 +41,7 @@ import stage_one_sets
 from stage_one_sets import MEAN, STD, Judged, JudgedSet
 
 from perceptinit import apply_perceptual_init
+from perceptinit.initializers.norms import are_learned
 from perceptinit.results.record import processor_name
 
 
@@ -243,6 +244,7 @@ def measure(
     train, scored = stage_one_sets.judge(cell["trained"], cell["split"], sets, size)
     for method in cell["methods"]:
         model = make_network(name, seed, size, weights)
+        taken_for = "learned" if are_learned(model.state_dict()) else "random"
         begin = time.process_time()
         if method == "loop":
             plain_loop(lambda x, m=model: encode_with(m, x), model, train, *cell["loop"])
@@ -253,7 +255,12 @@ def measure(
         unseen = len(scored[cell["trained"]].p_second)
         facts = {key: cell[key] for key in KEYS}
         counts = {"judgments": len(train.p_second), "unseen_judgments": unseen}
-        about = {"loop": cell["loop"], "date": time.strftime("%Y-%m-%d"), "environment": environment()}
+        about = {
+            "taken_for": taken_for,
+            "loop": cell["loop"],
+            "date": time.strftime("%Y-%m-%d"),
+            "environment": environment(),
+        }
         yield {
             **facts,
             "method": method,

@@ -76,8 +76,7 @@ LIMITS = """* Four small networks at 64 pixels, 60 training images; other sizes 
   their intervals cover other choices and seeds, and not other materials. {corrected}
 * Networks trained on one set are scored on fixed images of the other: 500 photographs, or all materials. Their intervals do not
   cover other images.
-* The search for the loop's settings for CIFAR-10H used other splits of the same 100 materials.
-* AlexNet has no norm layer, so the call takes its weights for random ones and chooses the settings for random weights."""
+* The search for the loop's settings for CIFAR-10H used other splits of the same 100 materials."""
 RERUN = """```console
 python benchmarks/studies/stage_one_search.py --data SETS --weights WEIGHTS
 python benchmarks/studies/stage_one.py --data SETS --weights WEIGHTS --keep benchmarks/results/stage_one.jsonl
@@ -203,7 +202,7 @@ def page(records: Records) -> str:
         from_records.markdown(LOOP_HEAD, loop_rows(records)),
         SEARCHED,
         "## What this does not say",
-        LIMITS.format(corrected=corrected(cells)),
+        "\n".join([LIMITS.format(corrected=corrected(cells)), *mistaken(records)]),
         "## Rerun",
         RERUN,
         about(records),
@@ -296,10 +295,22 @@ def loop_rows(records: Records) -> Iterator[list[str]]:
     """Yield the settings of the loop by kind of weights and training set."""
     found = {}
     for record in records:
-        kind = "random" if record["network"].startswith("random") else "learned"
-        found[kind, record["trained"]] = record["loop"]
+        found[kind_of(record["network"]), record["trained"]] = record["loop"]
     for (kind, trained), (lr, steps) in sorted(found.items()):
         yield [kind, SETS[trained], f"{lr:g}", str(steps)]
+
+
+def mistaken(records: Records) -> Iterator[str]:
+    """Yield a sentence for each network whose weights the call takes for another kind."""
+    for network in NETWORKS:
+        kind = kind_of(network)
+        if any(record["taken_for"] != kind for record in records if record["network"] == network):
+            other = "random" if kind == "learned" else "learned"
+            yield f"* The call takes the weights of {NETWORKS[network]} for {other} ones, and chooses settings for these."
+
+
+def kind_of(network: str) -> str:
+    return "random" if network.startswith("random") else "learned"
 
 
 def corrected(cells: Sequence[Cell]) -> str:

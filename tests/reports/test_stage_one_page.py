@@ -43,6 +43,7 @@ def make_records(lead=0.0, noise=0.01, seconds=10.0, worse=None, num_runs=20):
                     "method": method,
                     "cpu_seconds": seconds if method == "default" else 10.0,
                     "scores": scores,
+                    "taken_for": "random" if network.startswith("random") else "learned",
                     "loop": [1e-3, 150] if network.startswith("random") else [3e-4, 60],
                     "date": "2026-01-02",
                     "environment": {"processor": "a processor", "threads": 1, "versions": {"torch": "2.0"}},
@@ -106,6 +107,15 @@ def test_a_changed_cell_is_named(old, new, message):
     assert old in page
     _, found = rebuilt_stage_one.differences(page.replace(old, new, 1), records)
     assert found[0].endswith(message)
+
+
+def test_weights_that_the_call_takes_for_another_kind_are_stated():
+    records = make_records(num_runs=2)
+    sentence = "The call takes the weights of AlexNet trunk, ImageNet for random ones"
+    assert sentence not in stage_one_page.page(records)
+    for record in records:
+        record["taken_for"] = "random" if record["network"] == "alexnet" else record["taken_for"]
+    assert sentence in stage_one_page.page(records)
 
 
 def test_missing_runs_are_stated():
