@@ -190,7 +190,7 @@ def page(records: Records) -> str:
         f"# {TITLE}",
         from_records.box(box(cells)),
         QUESTION,
-        f"**{answer(cells)}**",
+        answer(cells),
         "## Results",
         PLANNED.format(num=len(cells)),
         *missing(cells),
@@ -248,9 +248,10 @@ def word(cells: Sequence[Cell]) -> str:
 
 
 def answer(cells: Sequence[Cell]) -> str:
-    """Return the answer with each part of the rule."""
-    parts = [f"{text}: {'holds' if holds else 'fails'}" for text, holds in rules(cells).items()]
-    return f"{word(cells).capitalize()}. The plan's rule, with its limits in parentheses: {'; '.join(parts)}."
+    """Return the answer with a line for each part of the rule."""
+    parts = [f"* {'holds' if holds else 'fails'}: {text}" for text, holds in rules(cells).items()]
+    head = f"**{word(cells).capitalize()}.** The rule of the plan, with its limits in parentheses:"
+    return "\n".join([f"{head}\n", *parts])
 
 
 def missing(cells: Sequence[Cell]) -> Iterator[str]:

@@ -74,7 +74,8 @@ def test_the_answer_follows_the_rule_of_the_plan(made, word, failing):
     assert [text.startswith(start) for text, start in zip(wrong, failing, strict=True)] == [True] * len(
         failing
     )
-    assert stage_one_page.answer(cells).startswith(f"{word.capitalize()}. ")
+    assert stage_one_page.answer(cells).startswith(f"**{word.capitalize()}.** ")
+    assert stage_one_page.answer(cells).count("* fails: ") == len(failing)
 
 
 def test_an_interval_is_that_of_student_and_simultaneous_over_the_family():
