@@ -220,7 +220,7 @@ def initialize(model: nn.Module, method: str, train: Judged, size: int, seed: in
     """Apply a method of the library with its default settings."""
     name, options = METHODS[method]
     if isinstance(model, nn.Sequential):
-        options = options | {"encode": model, "mean": MEAN, "std": STD}
+        options = options | {"encode": model}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         apply_perceptual_init(
@@ -229,6 +229,8 @@ def initialize(model: nn.Module, method: str, train: Judged, size: int, seed: in
             judgments=train.triplets,
             image_size=size,
             fit="squash",
+            mean=MEAN,
+            std=STD,
             seed=seed,
             cache=False,
             progress=False,

@@ -123,6 +123,18 @@ def test_the_map_of_linear_is_a_part_of_the_encoder():
     torch.testing.assert_close(mapped, plain @ model.embedding_map.weight.T)
 
 
+def test_the_call_sees_the_pixels_of_the_loop():
+    train, _, pictures = stage_one_sets.make_tiny().split(0)
+    judged = stage_one_sets.Judged.of(train, pictures, 32)
+    model = stage_one.make_network("random-resnet", 0, 32, None)
+    seen = []
+    model.conv1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach().clone()))
+    stage_one.initialize(model, "linear", judged, 32, 0)
+    inputs = torch.cat(seen)  # and images that probe the output layer
+    for image in judged.images:
+        assert (inputs - image).abs().amax(dim=(1, 2, 3)).min() < 0.02
+
+
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """Return a function that runs the smallest size of the study, and the file of its runs."""
