@@ -54,7 +54,12 @@ class Setting(NamedTuple):
 
 LEARNED = ("lite0", "alexnet")  # networks with published weights
 # settings that stage_one_search.py chose, by kind of network and training set
-LOOP: dict[tuple[str, str], Setting] = {}
+LOOP = {
+    ("learned", "materials"): Setting(1e-3, 90),
+    ("learned", "cifar10h"): Setting(1e-3, 90),
+    ("random", "materials"): Setting(1e-3, 75),
+    ("random", "cifar10h"): Setting(3e-4, 150),
+}
 LOOP_OF_TABLE = Setting(3e-4, 60)
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("triplet-hinge", {}),
