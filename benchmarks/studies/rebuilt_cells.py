@@ -2,8 +2,8 @@
 
     python benchmarks/studies/rebuilt_cells.py      -> the number of compared cells by page, and each difference
 
-Those of beyond-labels, drawings, fewer-pairs, ladder, ladder-frozen and simulated-share are made by scripts that do not import the
-package either. The other pages in `WITHOUT_RECORDS` have no records.
+Those of beyond-labels, drawings, fewer-pairs, ladder, ladder-frozen, simulated-share and stage-one are made by scripts that do not
+import the package either. The other pages in `WITHOUT_RECORDS` have no records.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from scipy import stats
 
 KEPT = Path(__file__).parents[2] / "docs" / "results"
 WITHOUT_RECORDS = ("clip-benchmark", "controls", "faults", "materials", "quickstart")
-OWN_SCRIPTS = ("beyond-labels", "drawings", "fewer-pairs", "ladder", "ladder-frozen", "simulated-share")
 MARK = re.compile(r"<!-- figures of ([a-z0-9-]+) -->\n(.*?)<!-- to here -->", re.DOTALL)
 # experiments whose arms are completed by those of another one
 LIKE = {"levers": "few-pairs", "margin": "few-pairs", "mimetic-mlp-size": "structure"}

