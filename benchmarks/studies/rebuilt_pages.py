@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from from_records import read_items
 from rebuilt_cells import KEPT, NUMBER, Row, renumbered, tables, word_of
-from scipy import stats
+from scipy import optimize, stats
 
 RATES = ("3e-4", "1e-3", "3e-3")
 SIZES = {"250": "beyond-labels", "1,000": "beyond-labels-1000"}
@@ -227,8 +227,70 @@ def beyond_labels(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
         ]
 
 
+def no_answers(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    name = "no-answers"
+    for arm, *_ in rows:
+        against = "" if arm == "random" else lead((name, arm), (name, "random"), LOSS, points=False)
+        kept = share_text(arm) if arm not in ("people", "random") and people_help() else ""
+        yield [
+            arm,
+            value(name, LOSS, arm, 1, 3),
+            against,
+            kept,
+            value(name, "accuracy/shares", arm),
+            learned(name, arm),
+            stage(name, "spread_after", arm),
+            str(len(runs(name, arm))),
+        ]
+
+
+def people_help() -> bool:
+    return outcome(("no-answers", "people"), ("no-answers", "random"), LOSS, lower_is_better=True) == "better"
+
+
+def share_limits(arm: str, reference: str = "random") -> tuple[float, float, float]:
+    """Return the gain of an arm as a share of people's gain with Fieller's limits: where Student's t is critical."""
+    name = "no-answers"
+    part = -differences_of((name, arm), (name, reference), LOSS)[0]
+    whole = -differences_of((name, "people"), (name, "random"), LOSS)[0]
+    critical = stats.t.ppf(1 - 0.05 / 3 / 2, len(part) - 1)
+
+    def excess(ratio: float) -> float:
+        rest = part - ratio * whole
+        return abs(rest.mean()) - critical * stats.sem(rest)
+
+    middle = part.mean() / whole.mean()
+    if whole.mean() <= critical * stats.sem(whole):
+        return middle, -np.inf, np.inf
+    low, high = (optimize.brentq(excess, middle, middle + far) for far in (-1e3, 1e3))
+    return middle, low, high
+
+
+def share_text(arm: str, reference: str = "random") -> str:
+    middle, low, high = share_limits(arm, reference)
+    limits = f"{100 * low:.0f}, {100 * high:.0f}" if np.isfinite(low) else "unbounded"
+    return f"{100 * middle:.0f} % [{limits}]"
+
+
+def box_of_shares(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the rows of the box of no-answers, one for each control."""
+    for arm, (question, _, _, change) in zip(("shuffled", "views", "pixels"), rows, strict=True):
+        _, low, high = share_limits(arm)
+        words = {low > 1: "more than all", high < 0: "none, it costs", low <= 0 <= high: "undecided"}
+        word = words.get(True) or ("a part" if high < 1 else "a part or all")
+        yield [
+            question,
+            word,
+            f"{share_text(arm)} of people's gain, {len(runs('no-answers', arm))} seeds",
+            change,
+        ]
+
+
 def boxes(page: str, rows: Sequence[Row]) -> Iterator[Row]:
     """Yield the rows of the box of a page. Recall of drawings above chance is an interval over seeds."""
+    if page == "no-answers" and people_help():
+        yield from box_of_shares(rows)
+        return
     score = SCORES[page]
     for question, shown, number, change in rows:
         told = NUMBER.fullmatch(number)
@@ -262,6 +324,7 @@ PAGES = {
     "fewer-pairs": fewer_pairs,
     "ladder": ladder,
     "ladder-frozen": ladder_frozen,
+    "no-answers": no_answers,
     "simulated-share": simulated_share,
 }
 CHANCE_OF_RECALL = 10 / 500  # ten of 500 drawings
@@ -272,6 +335,7 @@ SCORES = {
     "fewer-pairs": TOP_1,
     "ladder": FEW,
     "ladder-frozen": f"{FEW}-as-trained",
+    "no-answers": LOSS,
     "simulated-share": LOSS,
 }
 # a contrast in a list: page, score, whether in points

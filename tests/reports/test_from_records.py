@@ -9,11 +9,14 @@ import fewer_pairs
 import from_records
 import ladder
 import ladder_frozen
+import no_answers
 import numpy as np
 import pytest
+import rebuilt_pages
 import simulated_share
 import when_pairs
 from helpers.made_runs import record, score
+from scipy import stats
 
 from perceptinit.analysis.emergence import find_emergence
 from perceptinit.analysis.intervals import estimate_two_way, find_components, max_t_p
@@ -311,3 +314,59 @@ def test_the_published_page_of_the_drawings_is_computed_from_its_records():
     published = (drawings.KEPT / f"{drawings.NAME}.md").read_text(encoding="utf-8")
     runs = (from_records.read_runs(drawings.KEPT / name) for name in (drawings.NAME, drawings.AGAIN))
     assert drawings.page(*runs) == published
+
+
+def write_shares(folder, gains, noise):
+    """Write seven runs of each arm whose cross-entropy is 1 minus a gain, with noise over seeds."""
+    rng = np.random.default_rng(3)
+    for arm, gain in gains.items():
+        for seed in range(7):
+            values = np.full(50, 1 - gain + rng.normal(0, noise), np.float32)
+            path = folder / arm / f"seed{seed}"
+            write_items(path, {SCORE: Items(values, np.arange(50)[:, None])})
+            scores = [score(float(values.mean()), name=name) for name in (SCORE, "accuracy/shares")]
+            write_record(path / "record.json", record(arm, seed, scores))
+    return from_records.read_runs(folder)
+
+
+GAINS = {"random": 0.0, "people": 0.2, "shuffled": 0.1, "views": 0.0, "pixels": 0.21}
+
+
+def test_limits_of_a_share_are_where_students_t_is_critical(tmp_path):
+    runs = write_shares(tmp_path, GAINS, 0.01)
+    found = no_answers.share(runs, "shuffled")
+    part, whole = no_answers.gain(runs, "shuffled"), no_answers.gain(runs, "people")
+    assert found.value == pytest.approx(part.mean() / whole.mean())
+    for limit in (found.low, found.high):
+        rest = part - limit * whole
+        assert abs(rest.mean()) / stats.sem(rest) == pytest.approx(stats.t.ppf(1 - 0.025 / 3, 6))
+
+
+def test_the_page_of_shares_says_what_each_control_keeps(tmp_path):
+    runs = write_shares(tmp_path, GAINS, 0.01)
+    words = {row.question: row.word for row in no_answers.box(runs)}
+    assert list(words.values()) == ["a part", "undecided", "a part or all"]
+    page = no_answers.page(runs)
+    assert all(f"\n| {arm} |" in page for arm in no_answers.ARMS)
+    assert no_answers.share(runs, "people", "pixels").text in page
+
+
+def test_shares_are_not_read_if_peoples_gain_is_undecided(tmp_path):
+    runs = write_shares(tmp_path, GAINS | {"people": 0.001}, 0.05)
+    assert [row.word for row in no_answers.box(runs)] == ["undecided"]
+    page = no_answers.page(runs)
+    assert "so the shares are not read" in page
+    assert "From the images" not in page
+    assert no_answers.share(runs, "shuffled").text.endswith("[unbounded]")
+
+
+@pytest.mark.parametrize("people", [0.2, 0.001])
+def test_the_page_of_shares_is_rebuilt_with_other_formulas(tmp_path, monkeypatch, people):
+    runs = write_shares(tmp_path / "no-answers", GAINS | {"people": people}, 0.01 if people > 0.1 else 0.05)
+    (tmp_path / "no-answers.md").write_text(no_answers.page(runs), encoding="utf-8")
+    monkeypatch.setattr(rebuilt_pages, "KEPT", tmp_path)
+    rebuilt_pages.runs.cache_clear()
+    count, found = rebuilt_pages.differences("no-answers")
+    rebuilt_pages.runs.cache_clear()
+    assert found == []
+    assert count > 40
