@@ -59,7 +59,7 @@ def _change(run: DryRun, setting: str) -> DryRun:
     """Return the estimate for another setting of the pretraining, with the same traced model."""
     pretrain = _recipe(setting).pretrain
     assert pretrain is not None
-    return replace(run, spec=pretrain, plan=stage_work(pretrain))
+    return replace(run, spec=pretrain, work=stage_work(pretrain))
 
 
 def _options(worlds: tuple[int, ...]) -> list[str]:

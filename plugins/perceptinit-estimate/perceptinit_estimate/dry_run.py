@@ -69,7 +69,7 @@ class DryRun(StageMemory):
         micro = self.micro_batch
         counted = 3 * (self.cost.image_flops + self.cost.text_flops)
         cores = self.rate / self.world * DECODE_SECONDS
-        num_images = self.plan.num_images
+        num_images = self.work.num_images
         hours = "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
         return {
             "pairs per step and GPU": ("computed", f"{self.rows:,}"),
