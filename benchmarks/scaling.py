@@ -95,7 +95,7 @@ def _what_follows(last: DryRun, micro: DryRun, whole: DryRun, large: DryRun) -> 
 
 def _cost(run: DryRun) -> str:
     recipe = _recipe()
-    num_images = run.plan.num_images
+    num_images = run.work.num_images
     assert num_images is not None
     gpu_hours = num_images / run.rate / 3600 * run.world
     num_runs = len(recipe.arms) * len(recipe.seeds)
