@@ -43,8 +43,22 @@ class Runs:
                 by_method.setdefault(method, set()).add(seed)
         return sorted(set.intersection(*by_method.values()))
 
+    def loops(self, network: str, trained: str) -> list[str]:
+        """Return the names of the loops, with the opponent first: the better one on unseen images of the training set."""
+        names = {key[2] for key in self._found if key[:2] == (network, trained) and "loop" in key[2]}
+        means = {
+            name: statistics.fmean(self.scores_of(network, trained, trained, name).values())
+            for name in sorted(names, reverse=True)
+        }
+        return sorted(means, key=means.__getitem__, reverse=True)
+
     def scores(self, network: str, trained: str, scored: str, method: str) -> dict[int, float]:
-        """Return 2AFC in percent by seed."""
+        """Return 2AFC in percent by seed; "loop" is the opponent."""
+        name = self.loops(network, trained)[0] if method == "loop" else method
+        return self.scores_of(network, trained, scored, name)
+
+    def scores_of(self, network: str, trained: str, scored: str, method: str) -> dict[int, float]:
+        """Return 2AFC in percent by seed of a method by its name in the records."""
         return {
             seed: 100 * self._found[network, trained, method, seed]["scores"][scored][0]
             for seed in self.seeds(network, trained)
@@ -53,6 +67,7 @@ class Runs:
     def seconds(self, network: str, trained: str, method: str) -> float:
         """Return the mean CPU seconds."""
         seeds = self.seeds(network, trained)
+        method = self.loops(network, trained)[0] if method == "loop" else method
         return statistics.fmean(self._found[network, trained, method, seed]["cpu_seconds"] for seed in seeds)
 
     def leads(self, network: str, trained: str, scored: str, method: str) -> dict[int, float]:
@@ -61,15 +76,15 @@ class Runs:
         own = self.scores(network, trained, scored, method)
         return {seed: own[seed] - loop[seed] for seed in loop}
 
-    def settings(self, kind: str, trained: str) -> list[float]:
-        """Return rate and steps of the loop for random or learned weights."""
-        found = [
-            record["loop"]
-            for (network, other, *_), record in self._found.items()
-            if other == trained and network.startswith("random") == (kind == "random")
-        ]
-        assert all(each == found[0] for each in found), (kind, trained)
-        return found[0]
+    def setting(self, network: str, trained: str, name: str) -> str:
+        """Return rate and steps of a loop, which all its runs share."""
+        found = {
+            tuple(record["loop"])
+            for key, record in self._found.items()
+            if key[:3] == (network, trained, name)
+        }
+        ((rate, steps),) = found
+        return f"{rate:g}, {steps}"
 
 
 def limits(values: Sequence[float], num_family: int) -> tuple[float, float, float]:
@@ -96,6 +111,7 @@ def compared(runs: Runs, rows: Sequence[Row]) -> Iterator[Row]:
         if seconds[1] / seconds[0] <= 0.5:
             reasons.append("half the CPU s")
         means = [f"{statistics.fmean(each):.1f}" for each in scores]
+        means.insert(1, runs.setting(*own[:2], runs.loops(*own[:2])[0]))
         times = [f"{each:.0f}" for each in seconds]
         yield [network, trained, scored, *means, text_of(found), *times, ", ".join(reasons)]
 
@@ -118,10 +134,13 @@ def others(runs: Runs, rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def settings(runs: Runs, rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield the rows of the table of the loop's settings."""
-    for kind, trained, *_ in rows:
-        lr, steps = runs.settings(kind, NAMES[trained])
-        yield [kind, trained, f"{lr:g}", f"{steps}"]
+    """Yield the rows of the table of loops."""
+    for network, trained, kind, *_ in rows:
+        own = NAMES[network], NAMES[trained]
+        name = "fixed loop" if kind == "fixed" else "loop"
+        level = statistics.fmean(runs.scores_of(*own, own[1], name).values())
+        is_opponent = "yes" if runs.loops(*own)[0] == name else ""
+        yield [network, trained, kind, runs.setting(*own, name), f"{level:.1f}", is_opponent]
 
 
 def box(runs: Runs, rows: Sequence[Row], cells: Sequence[Row]) -> Iterator[Row]:

@@ -60,7 +60,9 @@ LOOP = {
     ("random", "materials"): Setting(1e-3, 75),
     ("random", "cifar10h"): Setting(3e-4, 150),
 }
-LOOP_OF_TABLE = Setting(3e-4, 60)
+# settings of a second loop: a common rate, so that the opponent is no weaker than it
+FIXED = {"learned": Setting(3e-4, 60), "random": Setting(3e-4, 150)}
+LOOP_OF_TABLE = FIXED["learned"]
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("triplet-hinge", {}),
     "last blocks": ("triplet-hinge", {"last_blocks": 2}),
@@ -253,8 +255,9 @@ def measure(
         model = make_network(name, seed, size, weights)
         taken_for = "learned" if are_learned(model.state_dict()) else "random"
         begin = time.process_time()
-        if method == "loop":
-            plain_loop(lambda x, m=model: encode_with(m, x), model, train, *cell["loop"])
+        loop = cell["loops"].get(method)
+        if loop:
+            plain_loop(lambda x, m=model: encode_with(m, x), model, train, *loop)
         elif method != "untouched":
             initialize(model, method, train, size, seed)
         seconds = time.process_time() - begin
@@ -264,7 +267,7 @@ def measure(
         counts = {"judgments": len(train.p_second), "unseen_judgments": unseen}
         about = {
             "taken_for": taken_for,
-            "loop": cell["loop"],
+            "loop": loop,
             "date": time.strftime("%Y-%m-%d"),
             "environment": environment(),
         }
@@ -294,8 +297,8 @@ def plan_table(options: Any) -> Iterator[dict[str, Any]]:
             "split": split,
             "seed": seed,
             "size": 48,
-            "loop": LOOP_OF_TABLE,
-            "methods": in_turn(("default",), split + seed),
+            "loops": {"loop": LOOP_OF_TABLE},
+            "methods": in_turn(("loop", "default"), split + seed),
         }
 
 
@@ -303,27 +306,34 @@ def plan_study(options: Any) -> Iterator[dict[str, Any]]:
     """Yield the runs of the study: all networks and training sets of a split and seed before the next."""
     for run in range(options.first + options.part, options.runs, options.parts):
         for network, trained in itertools.product(CELLS, TRAINED):
+            loops = loops_of(network, trained)
             yield {
                 "network": network,
                 "trained": trained,
                 "split": FIRST_SPLITS[trained] + run,
                 "seed": FIRST_SEED + run,
                 "size": options.size,
-                "loop": LOOP[kind_of(network), trained],
-                "methods": in_turn(CELLS[network], run),
+                "loops": loops,
+                "methods": in_turn((*loops, *CELLS[network]), run),
             }
+
+
+def loops_of(network: str, trained: str) -> dict[str, Setting]:
+    """Return the settings of the searched loop and, if it is another one, of the fixed loop."""
+    kind = kind_of(network)
+    loops = {"loop": LOOP[kind, trained], "fixed loop": FIXED[kind]}
+    return loops if loops["loop"] != loops["fixed loop"] else {"loop": loops["loop"]}
 
 
 def plan_tiny(options: Any) -> Iterator[dict[str, Any]]:
     """Yield the only run of `--tiny`."""
     facts = {"network": "random-resnet", "trained": "colors", "split": 0, "seed": 0, "size": options.size}
-    yield {**facts, "loop": Setting(1e-3, 2), "methods": in_turn(("linear",), 0)}
+    yield {**facts, "loops": {"loop": Setting(1e-3, 2)}, "methods": in_turn(("loop", "linear"), 0)}
 
 
 def in_turn(methods: Sequence[str], number: int) -> list[str]:
     """Return the order of a run. It alternates, so that a slower moment of the machine meets both sides."""
-    pair = ["loop", *methods]
-    return ["untouched", *(pair if number % 2 else reversed(pair))]
+    return ["untouched", *(methods if number % 2 else reversed(methods))]
 
 
 def kind_of(network: str) -> str:

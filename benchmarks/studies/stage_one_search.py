@@ -5,7 +5,7 @@
 
 Nine settings of each kind of network: three rates, each measured after three numbers of steps. For a training set, the
 setting with the highest mean gain in 2AFC over both networks of the kind and two other sets is chosen: the other training
-set, and photographs with simulated answers. It takes 40 CPU minutes in all, on one thread. The splits are in no result.
+set, and photographs with simulated answers. It takes 27 CPU minutes in all, on one thread. The splits are in no result.
 """
 
 from __future__ import annotations

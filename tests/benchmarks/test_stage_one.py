@@ -43,8 +43,14 @@ def test_each_run_has_another_split_and_seed_which_the_search_did_not_see():
 
 def test_the_order_of_call_and_loop_alternates():
     orders = [cell["methods"] for cell in plan(runs=2) if cell["network"] == "alexnet"]
-    assert orders[0] == ["untouched", "linear", "default", "loop"]
-    assert orders[-1] == ["untouched", "loop", "default", "linear"]
+    assert orders[0] == ["untouched", "linear", "default", "fixed loop", "loop"]
+    assert orders[-1] == ["untouched", "loop", "fixed loop", "default", "linear"]
+
+
+def test_the_fixed_loop_is_left_out_where_the_search_chose_it():
+    assert list(stage_one.loops_of("lite0", "materials")) == ["loop", "fixed loop"]
+    assert stage_one.LOOP["random", "cifar10h"] == stage_one.FIXED["random"]
+    assert list(stage_one.loops_of("random-vit", "cifar10h")) == ["loop"]
 
 
 def test_the_settings_of_the_loop_are_those_that_the_search_chose():

@@ -19,13 +19,18 @@ METHODS = {
 }
 
 
-def make_records(lead=0.0, noise=0.01, seconds=10.0, worse=None, num_runs=20):
-    """Return records of all cells, in which the call leads by `lead`, and by -0.1 in the cell `worse`."""
+def make_records(lead=0.0, noise=0.01, seconds=10.0, worse=None, num_runs=20, fixed=-0.05):
+    """Return records of all cells, in which the call leads by `lead`, and by -0.1 in the cell `worse`.
+
+    The fixed loop leads the searched one by `fixed`. Random networks on materials have no fixed loop.
+    """
     rng = np.random.default_rng(0)
     records = []
     for run, network, trained in itertools.product(range(num_runs), METHODS, stage_one_page.SETS):
-        for method in ("untouched", "loop", "default", *METHODS[network]):
-            level = {"untouched": 0.6, "default": 0.7 + lead}.get(method, 0.7)
+        has_one = (network.startswith("random"), trained) == (True, "materials")
+        loops = ("loop",) if has_one else ("loop", "fixed loop")
+        for method in ("untouched", *loops, "default", *METHODS[network]):
+            level = {"untouched": 0.6, "default": 0.7 + lead, "fixed loop": 0.7 + fixed}.get(method, 0.7)
             scores = {
                 scored: [
                     level + rng.normal(0, noise) - 0.1 * ((network, trained, scored, method) == worse),
@@ -44,7 +49,7 @@ def make_records(lead=0.0, noise=0.01, seconds=10.0, worse=None, num_runs=20):
                     "cpu_seconds": seconds if method == "default" else 10.0,
                     "scores": scores,
                     "taken_for": "random" if network.startswith("random") else "learned",
-                    "loop": [1e-3, 150] if network.startswith("random") else [3e-4, 60],
+                    "loop": {"loop": [1e-3, 150], "fixed loop": [3e-4, 60]}.get(method),
                     "date": "2026-01-02",
                     "environment": {"processor": "a processor", "threads": 1, "versions": {"torch": "2.0"}},
                 }
@@ -85,20 +90,23 @@ def test_an_interval_is_that_of_student_and_simultaneous_over_the_family():
     assert stage_one_page.interval(values, 4).half_width == pytest.approx(8.8602 / 3**0.5, abs=1e-3)
 
 
-@pytest.mark.parametrize("made", [{}, {"lead": 0.02}, {"noise": 0.1, "seconds": 5.0, "num_runs": 3}])
+@pytest.mark.parametrize(
+    "made",
+    [{}, {"lead": 0.02}, {"noise": 0.1, "seconds": 5.0, "num_runs": 3}, {"fixed": 0.05}, {"fixed": 0.0}],
+)
 def test_the_cells_of_a_page_are_rebuilt_by_other_formulas(made):
     records = make_records(**made)
     count, found = rebuilt_stage_one.differences(stage_one_page.page(records), records)
     assert found == []
-    # box, cells, other methods, settings of the loop
-    assert count == 4 + 16 * 10 + 24 * 7 + 4 * 4
+    # box, cells, other methods, two loops but of two networks on materials
+    assert count == 4 + 16 * 11 + 24 * 7 + 14 * 6
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("| not shown |", "| yes |", "answer: yes, rebuilt not shown"),
-        ("| 0.0003 | 60 |", "| 0.0003 | 90 |", "steps: 90, rebuilt 60"),
+        ("| 0.0003, 60 |", "| 0.0003, 90 |", "rate, steps: 0.0003, 90, rebuilt 0.0003, 60"),
         ("| 10 | 10 |  |", "| 10 | 10 | better |", "better, or half the CPU s: better, rebuilt "),
     ],
 )
@@ -108,6 +116,16 @@ def test_a_changed_cell_is_named(old, new, message):
     assert old in page
     _, found = rebuilt_stage_one.differences(page.replace(old, new, 1), records)
     assert found[0].endswith(message)
+
+
+def test_the_opponent_is_the_better_loop_on_unseen_images_of_the_training_set():
+    searched, fixed = (stage_one_page.cells_of(make_records(fixed=lead)) for lead in (-0.05, 0.05))
+    assert {each.setting for each in searched} == {"0.001, 150"}
+    assert {each.setting for each in fixed if each.network == "lite0"} == {"0.0003, 60"}
+    (first,) = (
+        each for each in fixed if (each.network, each.trained, each.scored) == ("lite0",) + ("materials",) * 2
+    )
+    assert first.lead(1).mean == pytest.approx(-5, abs=1)
 
 
 def test_weights_that_the_call_takes_for_another_kind_are_stated():
