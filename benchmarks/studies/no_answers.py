@@ -14,14 +14,13 @@ from pathlib import Path
 
 import from_records as records
 import numpy as np
-from beyond_labels import SCORE, about, stage_1
-from from_records import Answer, Difference, Runs
+from beyond_labels import DELTA, SCORE, about, contrast, stage_1
+from from_records import Answer, Runs
 from scipy import stats
 
 DOCS = Path(__file__).parents[2] / "docs"
 KEPT = DOCS / "results"
 PAGE = "no-answers"
-DELTA = 0.01  # nats
 CONTROLS = ("shuffled", "views", "pixels")
 ARMS = ("people", *CONTROLS, "random")
 LEVEL = 1 - 0.05 / len(CONTROLS)  # of each share, so that three hold together with 95 %
@@ -103,13 +102,9 @@ def share(runs: Runs, arm: str, reference: str = "random") -> Share:
     return fieller(gain(runs, arm, reference), gain(runs, "people"))
 
 
-def contrast(runs: Runs, arm: str) -> Difference | None:
-    return records.difference(records.paired(runs, arm, "random"), SCORE)
-
-
 def is_answered(runs: Runs) -> bool:
     """Return whether people are better than random, which the plan asks first."""
-    return records.answer(contrast(runs, "people"), DELTA, lower_is_better=True) == "better"
+    return records.answer(contrast(runs, "people", "random"), DELTA, lower_is_better=True) == "better"
 
 
 def page(runs: Runs) -> str:
@@ -137,7 +132,7 @@ def page(runs: Runs) -> str:
 
 def box(runs: Runs) -> Iterator[Answer]:
     """Yield a row for each control, or one row if people's gain is not shown."""
-    first = contrast(runs, "people")
+    first = contrast(runs, "people", "random")
     if not is_answered(runs):
         yield Answer(TITLE, "undecided", records.number(first, "people - random", in_nats=True), CHANGE)
         return
@@ -163,7 +158,7 @@ def word(found: Share) -> str:
 
 def answer(runs: Runs) -> str:
     """Return the answer by the plan."""
-    first = contrast(runs, "people")
+    first = contrast(runs, "people", "random")
     if first is None:
         return "Not answered: fewer than two seeds."
     lead = f"people - random is {first.text()} nats, {first.num_seeds} seeds"
@@ -189,7 +184,7 @@ def origins(runs: Runs) -> Iterator[str]:
 
 def row(runs: Runs, arm: str) -> list[str]:
     """Return the cells of an arm."""
-    against = contrast(runs, arm) if arm != "random" else None
+    against = contrast(runs, arm, "random") if arm != "random" else None
     learned = [stage_1(runs, arm, f"2afc_val_{when}", 100, 1) for when in ("before", "after")]
     return [
         arm,
@@ -206,7 +201,7 @@ def row(runs: Runs, arm: str) -> list[str]:
 def write() -> None:
     """Write the page and its image."""
     runs = records.read_runs(KEPT / PAGE)
-    rows = [(arm, each) for arm in ARMS[:-1] if (each := contrast(runs, arm))]
+    rows = [(arm, each) for arm in ARMS[:-1] if (each := contrast(runs, arm, "random"))]
     image = records.dot_plot(rows, "cross-entropy minus that of random, nats (left is better), 250 labels")
     (DOCS / "images" / f"{PAGE}.svg").write_text(image, encoding="utf-8")
     (KEPT / f"{PAGE}.md").write_text(page(runs), encoding="utf-8")

@@ -18,7 +18,7 @@ PAGE = ROOT / "docs/results/stage-one.md"
 RECORDS = ROOT / "benchmarks/results/stage_one.jsonl"
 NAMES = {
     "EfficientNet-Lite0, ImageNet": "lite0",
-    "AlexNet trunk, ImageNet": "alexnet",
+    "AlexNet trunk, BAPPS": "alexnet",
     "ViT, random": "random-vit",
     "ResNet, random": "random-resnet",
     "materials": "materials",

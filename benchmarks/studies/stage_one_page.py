@@ -28,7 +28,7 @@ CHEAP = 0.5  # CPU seconds of the call, as a share of those of the loop
 OVERLAP = 40 / 60  # unseen and training images of a split of materials (Nadeau and Bengio 2003)
 NETWORKS = {
     "lite0": "EfficientNet-Lite0, ImageNet",
-    "alexnet": "AlexNet trunk, ImageNet",
+    "alexnet": "AlexNet trunk, BAPPS",
     "random-vit": "ViT, random",
     "random-resnet": "ResNet, random",
 }

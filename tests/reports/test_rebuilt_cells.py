@@ -20,7 +20,7 @@ def test_every_cell_between_marks_is_that_of_the_records(page):
     assert count > 20
 
 
-# the runs of no-answers have not finished
+# no-answers is not published yet
 PUBLISHED = [page for page in rebuilt_pages.PAGES if (rebuilt_pages.KEPT / f"{page}.md").is_file()]
 
 

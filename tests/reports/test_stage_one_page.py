@@ -130,7 +130,7 @@ def test_the_opponent_is_the_better_loop_on_unseen_images_of_the_training_set():
 
 def test_weights_that_the_call_takes_for_another_kind_are_stated():
     records = make_records(num_runs=2)
-    sentence = "The call takes the weights of AlexNet trunk, ImageNet for random ones"
+    sentence = "The call takes the weights of AlexNet trunk, BAPPS for random ones"
     assert sentence not in stage_one_page.page(records)
     for record in records:
         record["taken_for"] = "random" if record["network"] == "alexnet" else record["taken_for"]
