@@ -76,7 +76,7 @@ CAUSES = {
     "mimetic-mlp-longer": "two epochs",
 }
 INIT_METRICS = re.compile(
-    r"2afc_|spread_|train_loss|steps$|triplets$|(weight_change|norm_ratio|spectrum_change)/trunk$"
+    r"2afc_|unseen_2afc_|trivial_2afc|spread_|train_loss|steps$|triplets$|(weight_change|norm_ratio|spectrum_change)/trunk$"
 )
 COLORS = (
     "svg { background: #fff } :root { --ink: #1a1a1a; --faint: #6b6b6b; --grid: #d9d9d9; --arm-0: #4d4d4d; --arm-1: #0072b2; --arm-2: #d55e00; "

@@ -10,7 +10,7 @@ from helpers.command_line import ROOT
 LISTING = (ROOT / "docs/results.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 HEAD = ["question", "answer", "number [95 % interval]", "what would change it"]
-NUMBER = re.compile(r"[-+]\d+\.\d+(?: points| nats)? \[[^]]*\]")
+NUMBER = re.compile(r"(?:[-+]\d+\.\d+(?: points| nats)?|\d+ %) \[[^]]*\]")
 
 
 def box_of(page):
