@@ -2,6 +2,7 @@
 
 # M stimuli, N judgments, D embedding
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from perceptinit.errors import DataError
 from perceptinit.evaluators.judged import GivenEmbeddings, JudgedMeasure
+from perceptinit.judgments.baselines import MAX_KEPT
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.judgments.linear_map import halve
 from perceptinit.seeding import generator
@@ -34,26 +36,35 @@ def choose_best(
     Raises:
         DataError: If a half contains no judgments.
     """
-    is_in_half = _halve(measure)
-    halves = (is_in_half, ~is_in_half)
+    is_in_half, parts, whole = _divide(measure)
     chosen = []
-    for half in reversed(halves):
-        part: Any = measure.with_data(_within(measure.data, [half]))
+    for part in reversed(parts):
         scores = {name: next(iter(part.evaluate(rows, ctx))).value for name, rows in layers.items()}
         chosen.append(max(scores, key=scores.__getitem__))
     stimuli, used = measure.used()
     names = [stimuli.ids[index] for index in used.tolist()]
-    parts = [_rows(layers[layer], names, measure.distance) for layer in chosen]
-    width = max(part.shape[1] for part in parts)
+    best = [_rows(layers[layer], names, measure.distance) for layer in chosen]
+    width = max(each.shape[1] for each in best)
     # zeros change no distance within a half
-    first, second = (torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts)
+    first, second = (torch.nn.functional.pad(each, (0, width - each.shape[1])) for each in best)
     rows = torch.where(torch.from_numpy(is_in_half[used])[:, None], first, second)
-    whole = measure.with_data(_within(measure.data, halves))
     return (
         whole,
         GivenEmbeddings(title, names, rows),
         f"{chosen[0]} on a half of the images, {chosen[1]} on the other",
     )
+
+
+@lru_cache(MAX_KEPT)
+def _divide(measure: JudgedMeasure) -> tuple[np.ndarray, list[Any], JudgedMeasure]:
+    """Return a half of the images, bool (M,), and measures within each half and within both.
+
+    Models share them, and with them the scores of trivial models.
+    """
+    is_in_half = _halve(measure)
+    halves = (is_in_half, ~is_in_half)
+    parts = [measure.with_data(_within(measure.data, [half])) for half in halves]
+    return is_in_half, parts, measure.with_data(_within(measure.data, halves))
 
 
 def _rows(given: GivenEmbeddings, names: Sequence[str], distance: str) -> Tensor:

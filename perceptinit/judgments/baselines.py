@@ -24,6 +24,7 @@ from perceptinit.types import Split, Stimuli, Triplets
 # models of records since 0.2; earlier records lack some of them
 STRONG = ("centered gray 32 x 32", "gradient orientations", "color histogram")
 SIZE = 32
+ROUNDING = 1e-2  # of lengths of features; one pixel that differs by a level gives 0.1
 NUM_ORIENTATIONS = 8
 NUM_LEVELS = 4  # of each color channel in a histogram
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -211,8 +212,10 @@ def _count(places: np.ndarray, weights: np.ndarray, num: int) -> np.ndarray:
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
+    """Return rows of unit length (U, D). Rows of rounding errors, as of an image with one color, become 0."""
     flat = values.reshape(len(values), -1)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+    norms = np.linalg.norm(flat, axis=1, keepdims=True)
+    return flat / np.where(norms > ROUNDING, norms, np.inf)
 
 
 def _random_network(pixels: np.ndarray) -> np.ndarray:

@@ -63,6 +63,15 @@ def test_centered_gray_pixels_ignore_brightness_and_hue():
     assert distances(points["pixels 32 x 32"], (np.array([0]), np.array([1])))[0][0] > 0.1
 
 
+def test_images_with_one_color_have_no_contrast_not_that_of_rounding_errors():
+    colors = np.random.default_rng(0).integers(256, size=(3, 3))
+    images = [np.full((40, 30, 3), color, np.uint8) for color in colors]
+    points = describe_images(Stimuli(tuple("abc"), images), np.arange(3))
+    assert not points["centered gray 32 x 32"].any()
+    assert not points["gradient orientations"].any()
+    assert np.linalg.norm(points["color histogram"], axis=1) == pytest.approx(1)
+
+
 def test_histograms_count_orientations_and_colors_wherever_they_are():
     stripes = np.tile(np.where(np.arange(32) % 8 < 4, 0, 200), (32, 1))
     images = [
