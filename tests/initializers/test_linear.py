@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from PIL import Image
 from torch import nn
 
 from perceptinit import apply_perceptual_init
@@ -241,3 +242,39 @@ def test_a_second_set_that_loses_more_than_its_error_is_a_warning():
     assert metrics["also_on_2afc_after"] < metrics["also_on_2afc_before"] - 0.03
     assert "also_on: stage 1 lowered 2AFC" in warnings[0]
     assert "Increase pull" in warnings[0]
+
+
+def write_judgments(form, tower, folder):
+    """Write pictures, and judgments by people who see three dimensions of a tower's embeddings."""
+    stimuli = tiny_judgments().load("train").stimuli
+    names = [f"{name.replace('/', '-')}.png" for name in stimuli.ids]
+    (folder / "photographs").mkdir()
+    for name, pixels in zip(names, stimuli.images, strict=True):
+        Image.fromarray(np.asarray(pixels)).save(folder / "photographs" / name)
+    z = embed(tower.eval().encode_image, StimulusImages(stimuli, 32, fit=tower.fit), np.arange(len(names)))
+    apart = np.linalg.norm(z[:, None, :3] - z[None, :, :3], axis=2)
+    options = {"images": str(folder / "photographs")}
+    if form == "matrix":
+        np.save(folder / "people.npy", apart)
+        (folder / "names.txt").write_text("\n".join(names), "utf-8")
+        return str(folder / "people.npy"), options | {
+            "kind": "dissimilarity",
+            "names": str(folder / "names.txt"),
+        }
+    rng = np.random.default_rng(0)
+    rows = ["image_1,image_2,image_3,odd"]
+    for _ in range(3000):
+        a, b, c = rng.permutation(len(names))[:3]
+        odd = (a, b, c)[np.argmin([apart[b, c], apart[a, c], apart[a, b]])]
+        rows.append(",".join(names[i] for i in (a, b, c, odd)))
+    (folder / "people.csv").write_text("\n".join(rows), "utf-8")
+    return str(folder / "people.csv"), options
+
+
+@pytest.mark.parametrize("form", ["matrix", "odd-one-out"])
+def test_a_map_fits_matrices_and_odd_one_out_answers(form, tmp_path):
+    model = timm_vit()[0]
+    judgments = write_judgments(form, adapt(model), tmp_path)
+    report = apply_perceptual_init(model, "linear", judgments=judgments, pull=0.03, progress=False)
+    assert report.changed == ("embedding_map.weight",)
+    assert report.metrics["2afc_val_after"] > report.metrics["2afc_val_before"] + 0.05
