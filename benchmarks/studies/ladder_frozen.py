@@ -44,7 +44,7 @@ finished, because seed 119, which is left out, had shown another sign at 96 pixe
 
 LIMITS = """* The score is about categories of objects; judgments of materials may help other tasks.
 * One small network, one set of judgments of 60 materials, one rate and length of stage 1, one number of labels. Rate and
-  batch are those of the library for learned weights; its loss is the hinge loss, with up to 60 steps and early stopping.
+  batch are those of the library for learned weights; its loss is the hinge loss, at that time with up to 60 steps and early stopping.
 * `classes` has seen 60 photographs of the evaluated classes with their classes; the other arms have not.
 * `shuffled` contracts the embeddings, and `pixels` expands them (last column), so people's lead over either is not the value of
   people's answers alone.

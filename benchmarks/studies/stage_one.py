@@ -223,11 +223,12 @@ def score(model: nn.Module, judged: Judged) -> tuple[float, float, float]:
     return float(total[0] / total[1]), float(error), float(spread)
 
 
-def initialize(model: nn.Module, method: str, train: Judged, size: int, seed: int) -> None:
-    """Apply a method of the library with its default settings."""
-    name, options = METHODS[method]
+def initialize(
+    model: nn.Module, name: str, train: Judged, size: int, seed: int, options: Mapping[str, Any]
+) -> None:
+    """Apply an initializer of the library with its default settings, except those in `options`."""
     if isinstance(model, nn.Sequential):
-        options = options | {"encode": model}
+        options = {**options, "encode": model}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         apply_perceptual_init(
@@ -259,7 +260,8 @@ def measure(
         if loop:
             plain_loop(lambda x, m=model: encode_with(m, x), model, train, *loop)
         elif method != "untouched":
-            initialize(model, method, train, size, seed)
+            used, options = METHODS[method]
+            initialize(model, used, train, size, seed, options)
         seconds = time.process_time() - begin
         results = {other: score(model, judged) for other, judged in scored.items()}
         unseen = len(scored[cell["trained"]].p_second)

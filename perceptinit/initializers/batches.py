@@ -15,10 +15,10 @@ DEFAULT_BATCH_SIZE = 128
 MAX_BATCH_SIZE = 4096
 IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 # steps of a stage that encodes all images in each step
-LEARNED_STEPS = 60
+LEARNED_STEPS = 30
 RANDOM_STEPS = 256
-NUM_EVALUATIONS = 16
-PATIENCE = 4  # evaluations
+NUM_EVALUATIONS = 8
+PATIENCE = 4  # evaluations, half of them, so that no run stops in its first half
 MANY_IMAGES = 50_000  # minutes of CPU time for a small network
 
 

@@ -1,5 +1,6 @@
 """Layers with running statistics, such as batch norm, in a stage that trains on few images."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from perceptinit.errors import InitializerError
 
 Norm = Literal["auto", "train", "frozen"]
+ROUNDED = 1.001  # initial biases may round up to their bound
+INITIAL_STATISTICS = {"running_mean": 0.0, "running_var": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +61,26 @@ class NormLayers:
 
 
 def are_learned(weights: Mapping[str, Tensor]) -> bool:
-    """Return whether weights were trained: learned running statistics, or unequal gains of a norm layer.
+    """Return whether weights were trained, by running statistics, gains of norm layers, and biases.
 
-    All gains of a layer are equal in random weights. Models without norm layers count as random.
+    In random weights, the statistics are 0 and 1, the gains of a layer are equal, and its biases are equal or
+    at most 1 / sqrt(inputs of a unit).
 
     Args:
         weights: Weights and buffers by name.
     """
-    return any(_shows_training(name.rpartition(".")[2], tensor) for name, tensor in weights.items())
+    return any(_shows_training(name, tensor, weights) for name, tensor in weights.items())
 
 
-def _shows_training(name: str, tensor: Tensor) -> bool:
-    initial = {"running_mean": 0.0, "running_var": 1.0}.get(name)
-    if name == "weight" and tensor.ndim == 1:
-        initial = float(tensor[0])
-    return initial is not None and bool(tensor.ne(initial).any())
+def _shows_training(name: str, tensor: Tensor, weights: Mapping[str, Tensor]) -> bool:
+    layer, _, role = name.rpartition(".")
+    if role in INITIAL_STATISTICS:
+        return bool(tensor.ne(INITIAL_STATISTICS[role]).any())
+    if tensor.ndim != 1 or role not in ("weight", "bias") or not tensor.ne(tensor[0]).any():
+        return False
+    if role == "weight":
+        return True
+    kernels = weights.get(f"{layer}.weight")
+    if kernels is None or kernels.ndim < 2:
+        return False
+    return bool(tensor.abs().max() > ROUNDED / math.sqrt(kernels[0].numel()))

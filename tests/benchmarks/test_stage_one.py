@@ -10,10 +10,13 @@ from argparse import Namespace
 import numpy as np
 import pytest
 import stage_one
+import stage_one_call_search
 import stage_one_search
 import stage_one_sets
 import torch
 from torch import nn
+
+from perceptinit.initializers.batches import LEARNED_STEPS, RANDOM_STEPS, suggest_settings
 
 SEARCHED = stage_one.read_records(stage_one_search.RECORDS)
 
@@ -55,6 +58,21 @@ def test_the_fixed_loop_is_left_out_where_the_search_chose_it():
 
 def test_the_settings_of_the_loop_are_those_that_the_search_chose():
     assert stage_one_search.choose(SEARCHED) == stage_one.LOOP
+
+
+def test_the_shipped_settings_of_the_call_are_those_of_the_plan():
+    records = stage_one.read_records(stage_one_call_search.RECORDS)
+    text = (stage_one_call_search.RECORDS.parents[1] / "studies/stage_one_plan.md").read_text("utf-8")
+    means = {}
+    for kind, steps in (("learned", LEARNED_STEPS), ("random", RANDOM_STEPS)):
+        settings = suggest_settings(np.arange(9).reshape(3, 3), kind == "learned", {}, 32)
+        assert settings["margin"] == stage_one_call_search.MARGINS[kind]
+        ranked = dict(stage_one_call_search.rank(records, kind))
+        means[kind] = {setting: 100 * found["all"] for setting, found in ranked.items()}
+        shipped = means[kind]["hinge", settings["lr"], steps]
+        assert f"{shipped:+.1f} |" in text
+    assert max(means["random"].values()) == shipped
+    assert f"{max(means['learned'].values()):+.1f}," in text
 
 
 def make_search(best):
@@ -135,7 +153,7 @@ def test_the_call_sees_the_pixels_of_the_loop():
     model = stage_one.make_network("random-resnet", 0, 32, None)
     seen = []
     model.conv1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach().clone()))
-    stage_one.initialize(model, "linear", judged, 32, 0)
+    stage_one.initialize(model, "linear", judged, 32, 0, {})
     inputs = torch.cat(seen)  # and images that probe the output layer
     for image in judged.images:
         assert (inputs - image).abs().amax(dim=(1, 2, 3)).min() < 0.02

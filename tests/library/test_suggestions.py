@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 from helpers.command_line import ROOT
-from helpers.stage_one import Colours, TinyTower, hinge_initializer
+from helpers.stage_one import Colours, hinge_initializer
 from torch import nn
 
 from perceptinit import apply_perceptual_init
@@ -43,13 +43,24 @@ def test_weights_are_learned_once_a_gain_or_a_statistic_changes(make):
         assert are_learned(model.state_dict())
 
 
+def test_without_norm_layers_weights_are_learned_once_a_bias_is_beyond_every_initialization():
+    model = nn.Sequential(nn.Conv2d(3, 16, 5), nn.ReLU(), nn.Flatten(), nn.Linear(16, 8))
+    assert not are_learned(model.state_dict())
+    nn.init.ones_(model[0].bias)  # as in the gates of gMLP
+    assert not are_learned(model.state_dict())
+    model[0].bias.data.uniform_(-0.1, 0.1)  # within 1 / sqrt(75) = 0.115
+    assert not are_learned(model.state_dict())
+    model[0].bias.data[3] = -0.2
+    assert are_learned(model.state_dict())
+
+
 def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept():
     learned, random = (suggest_settings(FEW, kind, {}, 32) for kind in (True, False))
     assert learned == {
-        "lr": 3e-4, "margin": 0.1, "batch_size": "auto", "epochs": 30, "eval_every": 2, "patience": 4,
+        "lr": 3e-4, "margin": 0.1, "batch_size": "auto", "epochs": 15, "eval_every": 2, "patience": 4,
     }  # fmt: skip
     assert random == {
-        "lr": 1e-3, "margin": 0.3, "batch_size": "auto", "epochs": 128, "eval_every": 8, "patience": 4,
+        "lr": 1e-3, "margin": 0.3, "batch_size": "auto", "epochs": 128, "eval_every": 16, "patience": 4,
     }  # fmt: skip
 
 
@@ -66,7 +77,7 @@ def test_given_settings_and_those_that_depend_on_them_are_not_chosen():
 
 def test_a_recipe_keeps_its_defaults():
     stage = hinge_initializer()
-    settings, kind = stage.suggest(TinyTower().state_dict(), {})
+    settings, kind = stage.suggest(nn.Linear(4, 2).state_dict(), {})
     assert kind == "random"
     assert settings["margin"] == 0.3
     assert stage.config.margin == 0.05
