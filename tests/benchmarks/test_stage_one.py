@@ -10,10 +10,12 @@ from argparse import Namespace
 import numpy as np
 import pytest
 import stage_one
+import stage_one_budget
 import stage_one_call_search
 import stage_one_search
 import stage_one_sets
 import torch
+from helpers.command_line import ROOT
 from torch import nn
 
 from perceptinit.initializers.batches import LEARNED_STEPS, RANDOM_STEPS, suggest_settings
@@ -73,6 +75,16 @@ def test_the_shipped_settings_of_the_call_are_those_of_the_plan():
         assert f"{shipped:+.1f} |" in text
     assert max(means["random"].values()) == shipped
     assert f"{max(means['learned'].values()):+.1f}," in text
+
+
+def test_the_page_has_the_comparison_of_budgets_of_the_records():
+    page = (ROOT / "docs/library.md").read_text("utf-8")
+    rows = list(stage_one_budget.rows(stage_one.read_records(stage_one_budget.RECORDS)))[2:]
+    for row in rows:
+        _, splits, *figures = row.strip("| ").split(" | ")
+        assert splits == "4"
+        assert f"| {' | '.join(figures)} |" in page
+    assert len(rows) == 2
 
 
 def make_search(best):
