@@ -20,6 +20,8 @@ FIRM = {
     "initializations-muon": {"mimetic": "is worth it", "impulse": "is worth it"},
     "mimetic-mlp-larger": {"mimetic-mlp": "makes no difference"},
     "mimetic-mlp-longer": {"mimetic-mlp": "makes no difference"},
+    # against fresh weights; the answer adds that it is not shown to be the human structure, and that views is better
+    "no-answers": {"people": "is worth it"},
     # in the simulated world
     "simulated-pairs": {"people": "is worth it", "labels-0": "is worth it", "labels-5": "is worth it"},
     "structure": {"mimetic": "is worth it", "mimetic-mlp": "is worth it", "impulse": "is worth it"},
