@@ -56,12 +56,11 @@ def make_network(name: str, seed: int, size: int, weights: Path | None) -> nn.Mo
 
 
 def measure(
-    network: str, split: int, sets: Mapping[str, Any], weights: Path | None
+    network: str, split: int, judged_set: stage_one_sets.JudgedSet, weights: Path | None
 ) -> Iterator[dict[str, Any]]:
     """Yield a record of each side for one split."""
     size = SIZES[network]
-    train, unseen, pictures = next(iter(sets.values())).split(split)
-    own, other = (stage_one_sets.Judged.of(part, pictures, size) for part in (train, unseen))
+    own, other = judged_set.judged(split, size)
     for side in list(SIDES) if split % 2 else reversed(SIDES):
         model = make_network(network, split, size, weights)
         before = stage_one.score(model, other)[0]
@@ -109,14 +108,14 @@ def main() -> None:
         tiny={"splits": 0},
     )
     if options.tiny:
-        print("\n".join(rows(list(measure("lite0", 0, {"colors": stage_one_sets.make_tiny()}, None)))))
+        print("\n".join(rows(list(measure("lite0", 0, stage_one_sets.make_tiny(), None)))))
         return
     records = stage_one.read_records(options.keep)
     done = {(record["network"], record["split"]) for record in records}
-    sets = {"materials": stage_one_sets.load_materials(options.data / "materials")}
+    materials = stage_one_sets.load_materials(options.data / "materials")
     for split, network in itertools.product(range(options.splits), SIZES):
         if options.network in ("", network) and (network, split) not in done:
-            new = list(measure(network, split, sets, options.weights))
+            new = list(measure(network, split, materials, options.weights))
             stage_one.keep_records(options.keep, new)
             records += new
             print(json.dumps(new), flush=True)

@@ -69,11 +69,10 @@ def measure(
     network: str, name: str, setting: CallSetting, options: Any, sets: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a record of the call with a setting."""
-    train, unseen, pictures = sets[name].split(SPLITS.get(name, 0))
-    own, other = (stage_one_sets.Judged.of(part, pictures, options.size) for part in (train, unseen))
+    own, other = sets[name].judged(SPLITS.get(name, 0), options.size)
     model = stage_one.make_network(network, 0, options.size, options.weights)
     before = stage_one.score(model, other)[0]
-    columns = np.stack([train.anchor, train.first, train.second], axis=1)
+    columns = own.triplets.roles.T
     epochs = math.ceil(setting.steps / math.ceil(len(columns) / choose_batch_size(columns)))
     keys: dict[str, Any] = {"lr": setting.lr, "epochs": epochs, "batch_size": "auto"}
     if setting.loss == "hinge":

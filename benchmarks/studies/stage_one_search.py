@@ -54,8 +54,7 @@ def measure(
     network: str, name: str, lr: float, steps: Sequence[int], options: Any, sets: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Yield a record of the loop with a rate after each number of steps."""
-    train, unseen, pictures = sets[name].split(SPLITS.get(name, 0))
-    own, other = (stage_one_sets.Judged.of(part, pictures, options.size) for part in (train, unseen))
+    own, other = sets[name].judged(SPLITS.get(name, 0), options.size)
     model = stage_one.make_network(network, 0, options.size, options.weights)
     before = stage_one.score(model, other)[0]
     found: list[dict[str, Any]] = []

@@ -50,6 +50,11 @@ class JudgedSet:
     pictures: Sequence[Image.Image]
     split: Callable[[int], Parts]
 
+    def judged(self, number: int, size: int) -> tuple[Judged, Judged]:
+        """Return the training judgments of a split and those of other images, with images of `size` pixels."""
+        train, unseen, pictures = self.split(number)
+        return Judged.of(train, pictures, size), Judged.of(unseen, pictures, size)
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -229,8 +234,8 @@ def judge(
     name: str, number: int, sets: Mapping[str, JudgedSet], size: int
 ) -> tuple[Judged, dict[str, Judged]]:
     """Return the training judgments of a split, and the judgments that score it by the name of their set."""
-    train, unseen, pictures = sets[name].split(number)
+    train, unseen = sets[name].judged(number, size)
     others = {
         other: Judged.of(each.triplets, each.pictures, size) for other, each in sets.items() if other != name
     }
-    return Judged.of(train, pictures, size), {name: Judged.of(unseen, pictures, size), **others}
+    return train, {name: unseen, **others}

@@ -18,7 +18,7 @@ IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgmen
 LEARNED_STEPS = 30
 RANDOM_STEPS = 256
 NUM_EVALUATIONS = 8
-PATIENCE = 4  # evaluations, half of them, so that no run stops in its first half
+PATIENCE = NUM_EVALUATIONS // 2  # so that no run stops in its first half
 MANY_IMAGES = 50_000  # minutes of CPU time for a small network
 
 

@@ -63,8 +63,9 @@ class NormLayers:
 def are_learned(weights: Mapping[str, Tensor]) -> bool:
     """Return whether weights were trained, by running statistics, gains of norm layers, and biases.
 
-    In random weights, the statistics are 0 and 1, the gains of a layer are equal, and its biases are equal or
-    at most 1 / sqrt(inputs of a unit).
+    In random weights of PyTorch and timm, the statistics are 0 and 1, the gains of a layer are equal, and its
+    biases are equal or at most 1 / sqrt(inputs of a unit). Other initializations, such as that of RepVGG, which
+    draws the gains, count as learned.
 
     Args:
         weights: Weights and buffers by name.

@@ -24,8 +24,8 @@ def commands_in(text):
 # the recipe at a size of seconds
 SHORT_TEXT = """
 backbone.image_size=32 backbone.embed_dim=32 backbone.text_width=32 backbone.text_heads=2 backbone.text_layers=1
-backbone.model_args={patch_size=8,embed_dim=32,depth=1,num_heads=2,class_token=false,global_pool="avg"} init.epochs=2 init.batch_size=8 init.warmup_steps=1
-init.precision="fp32" pretrain.epochs=1 pretrain.batch_size=16 pretrain.micro_batch=8 pretrain.warmup_steps=1
+backbone.model_args={patch_size=8,embed_dim=32,depth=1,num_heads=2,class_token=false,global_pool="avg"}
+init.epochs=2 init.batch_size=8 init.warmup_steps=1 init.precision="fp32" pretrain.epochs=1 pretrain.batch_size=16 pretrain.micro_batch=8 pretrain.warmup_steps=1
 pretrain.precision="fp32" eval.0.missing="skip" eval.1.missing="skip" arm.post-hoc.posthoc.0.epochs=3 seeds=[0,1]
 """
 SHORT = SHORT_TEXT.split()

@@ -30,8 +30,8 @@ class TinyTower(nn.Module):
     def reset_parameters(self, seed):
         rng = torch.Generator().manual_seed(seed)
         for parameter in self.parameters():
-            small = 4 if parameter.ndim > 1 else 16  # biases within 1 / sqrt(inputs), as in random weights
-            parameter.data = torch.randn(parameter.shape, generator=rng) / small
+            divisor = 4 if parameter.ndim > 1 else 16  # biases within 1 / sqrt(inputs), as in random weights
+            parameter.data = torch.randn(parameter.shape, generator=rng) / divisor
 
 
 class Colours:
