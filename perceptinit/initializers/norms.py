@@ -64,8 +64,7 @@ def are_learned(weights: Mapping[str, Tensor]) -> bool:
     """Return whether weights were trained, by running statistics, gains of norm layers, and biases.
 
     In random weights of PyTorch and timm, the statistics are 0 and 1, the gains of a layer are equal, and its
-    biases are equal or at most 1 / sqrt(inputs of a unit). Other initializations, such as that of RepVGG, which
-    draws the gains, count as learned.
+    biases are equal or at most 1 / sqrt(inputs of a unit). RepVGG draws its gains, so it counts as learned.
 
     Args:
         weights: Weights and buffers by name.
