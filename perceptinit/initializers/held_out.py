@@ -14,7 +14,7 @@ from perceptinit.compute.split_encoding import split
 from perceptinit.errors import TrainingError
 from perceptinit.initializers.stage_report import find_loss, gain_metrics, gains_by_training, score_metrics
 from perceptinit.judgments.baselines import Bounds
-from perceptinit.judgments.scoring import agreement, find_shape, is_above_chance
+from perceptinit.judgments.scoring import COLLAPSED_SPREAD, agreement, find_shape, is_above_chance
 from perceptinit.judgments.two_afc import Embedded, ImageArray, TwoAFCResult, embed_judged, score
 from perceptinit.types import RunContext, Triplets
 
@@ -129,9 +129,16 @@ class HeldOut:
             f"stage 1 {change} the embeddings: the mean cosine distance of two images is {after.spread:.2g} "
             f"(range 0 to 2), and was {before.spread:.2g}"
         )
+        advice = "Increase the margin or the number of steps"
+        if shape == "collapsed" and before.spread < COLLAPSED_SPREAD:
+            text = (
+                "the embeddings of all images were nearly equal before stage 1, and are after it: the mean "
+                f"cosine distance of two images was {before.spread:.2g} (range 0 to 2), "
+                f"and is {after.spread:.2g}"
+            )
+            advice = "Use other initial weights, another pooling or depth, or more steps"
         if shape == "collapsed" and not allow_collapse:
-            advice = "Increase the margin or the number of steps, or set allow_collapse = true to continue"
-            raise TrainingError(f"{text}. {advice}")
+            raise TrainingError(f"{text}. {advice}, or set allow_collapse = true to continue")
         if change:
             self._ctx.warn(f"{text} (docs/controls.md)")
         if not is_shuffled and not is_above_chance(after.accuracy, after.stderr):

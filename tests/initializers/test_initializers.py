@@ -556,36 +556,58 @@ class Collapsed(TinyTower):
         return 1 + 1e-3 * super().encode_image(images)
 
 
-def test_collapsed_embeddings_stop_the_run():
+class Shrinking(TinyTower):
+    """Add `common` to the embeddings of unit length from the second measurement on."""
+
+    def __init__(self, common):
+        super().__init__()
+        self.common = common
+        self.num_measured = 0
+
+    def eval(self):
+        self.num_measured += 1
+        return super().eval()
+
+    def encode_image(self, images):
+        z = torch.nn.functional.normalize(super().encode_image(images), dim=-1)
+        return z if self.num_measured < 2 else z + self.common
+
+
+def test_embeddings_that_collapse_stop_the_run():
     with pytest.raises(
         TrainingError,
         match=r"stage 1 collapsed the embeddings: the mean cosine distance .*"
         r"Increase the margin or the number of steps, or set allow_collapse = true",
     ):
+        hinge_initializer(lr=1e-6).initialize(Shrinking(common=100.0), Heard().ctx)
+
+
+def test_embeddings_that_were_equal_before_stage_one_stop_the_run_with_another_advice():
+    with pytest.raises(
+        TrainingError,
+        match=r"the embeddings of all images were nearly equal before stage 1, and are after it: .*"
+        r"Use other initial weights, another pooling or depth, or more steps, or set allow_collapse = true",
+    ):
         hinge_initializer(lr=1e-6).initialize(Collapsed(), Heard().ctx)
 
 
-def test_collapsed_embeddings_are_a_warning_if_they_are_allowed():
+@pytest.mark.parametrize(
+    ("tower", "text"),
+    [
+        (Collapsed(), "the embeddings of all images were nearly equal before stage 1"),
+        (Shrinking(common=100.0), "stage 1 collapsed the embeddings: the mean cosine distance of two "),
+    ],
+)
+def test_collapsed_embeddings_are_a_warning_if_they_are_allowed(tower, text):
     heard = Heard()
-    hinge_initializer(lr=1e-6, allow_collapse=True).initialize(Collapsed(), heard.ctx)
-    assert heard.warnings[0].startswith("stage 1 collapsed the embeddings: the mean cosine distance of two ")
+    hinge_initializer(lr=1e-6, allow_collapse=True).initialize(tower, heard.ctx)
+    assert heard.warnings[0].startswith(text)
 
 
 @pytest.mark.parametrize(("common", "is_reported"), [(3.0, True), (0.0, False)])
 def test_shrinking_distances_give_a_warning(common, is_reported):
-    class Shrinking(TinyTower):
-        num_measured = 0
-
-        def eval(self):
-            self.num_measured += 1
-            return super().eval()
-
-        def encode_image(self, images):
-            z = torch.nn.functional.normalize(super().encode_image(images), dim=-1)
-            return z if self.num_measured < 2 else z + common
-
     heard = Heard()
-    hinge_initializer(lr=1e-6, allow_collapse=True).initialize(Shrinking(), heard.ctx)
+    hinge_initializer(lr=1e-6, allow_collapse=True).initialize(Shrinking(common), heard.ctx)
     reported = [text for text in heard.warnings if "the embeddings: the mean cosine distance" in text]
     assert bool(reported) == is_reported
 
