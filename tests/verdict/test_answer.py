@@ -127,6 +127,24 @@ def test_several_arms_are_in_two_sentences(tmp_path):
     assert others.startswith("Other arms against random in points: b -10.0 (worse)")
 
 
+def test_of_many_further_arms_three_of_each_outcome_are_named(tmp_path):
+    names = ["random", *(f"model-{i:02d}" for i in range(30))]
+    records = [
+        record(name, seed, [score(0.4 + 0.01 * (place % 3) + 0.001 * ((seed * place) % 5))])
+        for place, name in enumerate(names)
+        for seed in range(4)
+    ]
+    for one in records:
+        one["arm"]["resolved"]["init"] = (
+            [] if one["arm"]["name"] == "random" else [{"use": one["arm"]["name"]}]
+        )
+    others = Judged.of(compare(load_runs([write(tmp_path, records)]))).summary.answer[1]
+    named = re.findall(r"model-\d\d", others)
+    more = [int(number) for number in re.findall(r"and (\d+) more", others)]
+    assert len(named) + sum(more) == 29
+    assert len(named) <= 3 * len(re.findall(r"\(\w", others))
+
+
 @pytest.mark.parametrize("options", [(), ("--format", "markdown")])
 def test_the_answer_is_first_and_all_has_the_rest(cli, tmp_path, options):
     folder = write(tmp_path, three_by_three())
