@@ -76,8 +76,9 @@ CIFAR-10H from people's labels. CPU seconds of both sides are of one process."""
 PLANNED = """The [plan](../../benchmarks/studies/stage_one_plan.md) was committed before the first run. Intervals are Student's t over
 runs, and the {num} differences between call and loop are simultaneous (Bonferroni)."""
 SEARCHED = """The opponent of a network and training set is the loop with the higher mean 2AFC on unseen images of this set, over the
-runs of the study: this choice favors the loop. Nine settings were tried for the searched loop and each kind of weights. That of a training set is the best on the other set and on photographs
-with simulated answers ([search](../../benchmarks/studies/stage_one_search.py)). The call has the same settings for both sets."""
+runs of the study: this choice favors the loop. Nine settings were tried for the searched loop and each kind of weights. That of
+a training set is the best on the other set and on photographs with simulated answers
+([search](../../benchmarks/studies/stage_one_search.py)). The call has the same settings for both sets."""
 LIMITS = """* Four small networks at 64 pixels, 60 training images; other sizes and numbers of images may differ.
 * The call's settings were chosen with one seed on one split of each set, which are not among these, and on photographs with
   simulated answers: six were tried for learned weights, nine for random ones ([search](../../benchmarks/studies/stage_one_call_search.py)).
@@ -361,7 +362,7 @@ def corrected(cells: Sequence[Cell]) -> str:
     leads = [each.lead(len(cells)) for each in own]
     num_within = sum(factor * lead.half_width <= MAX_HALF_WIDTH for lead in leads)
     return (
-        f"With the correction of Nadeau and Bengio (2003) for this overlap, they are {factor:.1f} times as wide where materials "
+        f"With the correction of Nadeau and Bengio (2003) for this overlap, they are {factor:.1f} times as wide where\n  materials "
         f"are also scored, and {num_within} of these {len(own)} reach at most {MAX_HALF_WIDTH} points to each side."
     )
 
