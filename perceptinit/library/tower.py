@@ -141,17 +141,21 @@ def device_of(module: nn.Module) -> torch.device:
 def in_float32(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Convert a module to float32 on a device inside the block, with gradients and without autocast.
 
-    On exit, the device, dtype, `requires_grad` and gradient of each tensor and the training mode of each
+    Kernels of convolutions are in the channels_last memory format, in which they are faster. On exit, the
+    device, dtype, memory format, `requires_grad` and gradient of each tensor and the training mode of each
     module are restored; added tensors have the device and dtype of the first one. If the block raises, the
     weights are restored too.
     """
     tensors = _tensors(module)
-    found = [(t, t.device, t.dtype, t.requires_grad, t.grad) for t in tensors]
+    found = [(t, t.device, t.dtype, t.is_contiguous(), t.requires_grad, t.grad) for t in tensors]
     copies = [t.detach().to("cpu", copy=True) for t in tensors]
     try:
         for t in tensors:
             t.grad = None
             t.data = t.data.to(device, torch.float32 if t.is_floating_point() else t.dtype)
+        for m in module.modules():
+            if type(m) is nn.Conv2d:  # subclasses may compute with a view of their kernel
+                m.weight.data = m.weight.data.to(memory_format=torch.channels_last)
         with _restoring_modes(module), torch.enable_grad(), torch.autocast(device.type, enabled=False):
             yield
     except BaseException:
@@ -163,8 +167,10 @@ def in_float32(module: nn.Module, device: torch.device) -> Iterator[None]:
         for t in _tensors(module):
             if id(t) not in known:  # an added layer
                 t.data = t.data.to(*found[0][1:3])
-        for t, place, dtype, requires_grad, grad in found:
+        for t, place, dtype, was_contiguous, requires_grad, grad in found:
             t.data = t.data.to(place, dtype)
+            if was_contiguous:
+                t.data = t.data.clone(memory_format=torch.contiguous_format)
             if t.requires_grad != requires_grad:
                 t.requires_grad_(requires_grad)
             t.grad = grad

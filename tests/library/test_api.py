@@ -86,7 +86,7 @@ def state_of(model):
     return {
         "modes": {name: m.training for name, m in model.named_modules()},
         "types": {name: type(m) for name, m in model.named_modules()},
-        "tensors": {n: (id(t), t.dtype, t.device, t.requires_grad) for n, t in tensors.items()},
+        "tensors": {n: (id(t), t.dtype, t.device, t.stride(), t.requires_grad) for n, t in tensors.items()},
         "hooks": {name: len(m._forward_hooks) for name, m in model.named_modules()},
         "pre_hooks": {name: len(m._forward_pre_hooks) for name, m in model.named_modules()},
     }
@@ -139,6 +139,23 @@ def test_frozen_parameters_and_existing_gradients_are_unchanged():
     assert torch.equal(model.pos_embed, before)
     assert not model.pos_embed.requires_grad
     assert torch.equal(model.cls_token.grad, torch.ones_like(model.cls_token))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_kernels_are_in_the_channels_last_format_during_training_only(memory_format):
+    model, arguments = hand_written_cnn()
+    model.to(memory_format=memory_format)
+    strides = [p.stride() for p in model.parameters()]
+    seen = []
+
+    def see(module, inputs, output):
+        if torch.is_grad_enabled():
+            seen.append(module.weight.stride())
+
+    model[3].register_forward_hook(see)
+    apply_quickly(model, **arguments)
+    assert set(seen) == {model[3].weight.to(memory_format=torch.channels_last).stride()}
+    assert [p.stride() for p in model.parameters()] == strides
 
 
 def test_a_bfloat16_model_is_trained_in_float32_and_returned_in_bfloat16():
