@@ -85,6 +85,14 @@ def test_equal_arms_have_uniform_permutation_p_values():
     assert 0.02 <= np.mean(np.array(p_values) <= 0.05) <= 0.08
 
 
+def test_the_permutation_test_does_not_depend_on_the_unit():
+    rng = np.random.default_rng(2)
+    arms = [rng.normal(0.5, scale, 5) for scale in (1.0, 0.2)]
+    reference = rng.normal(0.0, 0.5, 5)
+    found = max_t_p_unpaired(arms, reference)
+    assert max_t_p_unpaired([arm / 1000 for arm in arms], reference / 1000) == pytest.approx(found)
+
+
 def test_labels_are_permuted_jointly_over_the_arms():
     lead, equal = max_t_p_unpaired([LEAD, (0.7, 0.69, 0.7, 0.71, 0.72)], FIVE)
     assert lead < 0.05 < equal

@@ -56,6 +56,11 @@ def test_the_number_of_seeds_to_decide_grows_with_noise_and_respects_the_plan():
     assert seeds_to_decide((near,), Rule(delta=0.005, first=3, last=3)) is None
 
 
+def test_two_seeds_suffice_to_predict_how_many_more_decide():
+    assert seeds_to_decide(((0.3, 0.3001),), Rule()) == 1
+    assert seeds_to_decide(((0.3,),), Rule()) is None
+
+
 def test_the_predicted_number_of_seeds_decides_in_8_of_10_experiments():
     # many seeds, so that their mean and deviation are as good as known: 0 and 0.01
     values = tuple(0.01 * stats.norm.ppf((np.arange(40) + 0.5) / 40))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy
 
-from perceptinit.analysis.statistics import differences, estimate, estimate_unpaired, p_value
+from perceptinit.analysis.statistics import differences, estimate, estimate_unpaired, p_value, subtract_means
 
 
 def test_the_estimate_of_three_values_has_students_t_interval():
@@ -53,3 +53,10 @@ def test_p_values_equal_those_of_scipy_stats():
         assert p_value(estimate(values)) == pytest.approx(single.pvalue, rel=1e-9)
         welch = scipy.stats.ttest_ind(values, reference, equal_var=False)
         assert p_value(estimate_unpaired(values, reference)) == pytest.approx(welch.pvalue, rel=1e-9)
+
+
+def test_means_without_spread_have_an_interval_from_the_lowest_error():
+    equal = estimate([0.5] * 4)
+    found = subtract_means(equal, estimate([0.25] * 4), floor=0.01)
+    assert found.mean == 0.25
+    assert found.high - found.mean == pytest.approx(0.01 * scipy.stats.t.ppf(0.975, 3))

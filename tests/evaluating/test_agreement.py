@@ -627,10 +627,18 @@ def test_the_best_model_is_compared_with_the_best_trivial_model_first(cli, lab, 
     printed = " ".join(cli("eval", *models, *asked(table), COLUMNS="400").stdout.split())
     first = printed.split(" (")[0]
     assert first.startswith(f"The best model, {best['arm']}, ")
-    assert first.endswith(f"the best trivial model, {trivial}: {100 * mean:+.1f} points")
+    assert first.endswith(
+        f" {relation_of(mean, half)} the best trivial model, {trivial}: {100 * mean:+.1f} points"
+    )
     over = "images and people" if table == "answers.csv" else "images, for the pooled votes"
     low, high = map(float, re.search(rf"of 7 trivial models (\S+) to (\S+) over {over}", printed).groups())
     assert (low, high) == pytest.approx((100 * (mean - half), 100 * (mean + half)), abs=0.1)
+
+
+def relation_of(mean, half):
+    if abs(mean) <= half:
+        return "is not shown to be above"
+    return "is above" if mean > 0 else "is below"
 
 
 def correlate_colors(features, matrix, kept):
@@ -675,7 +683,7 @@ def test_the_best_model_is_compared_with_the_best_trivial_model_on_matrices(cli,
     half = t.ppf(1 - 0.025 / len(trivial), 47) * stderr
     printed = " ".join(cli(*command, COLUMNS="400").stdout.split())
     sentence = re.search(
-        rf"The best model, close.parquet, .* the best trivial model, mean colour: (\S+) \(.*"
+        rf"The best model, close.parquet, {relation_of(gaps[0], half)} the best trivial model, mean colour: (\S+) \(.*"
         rf"of {len(trivial)} trivial models (\S+) to (\S+) over images\b",
         printed,
     )

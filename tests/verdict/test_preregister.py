@@ -1,6 +1,7 @@
 """Plans before the runs, and reports of departures from them."""
 
 import json
+import re
 
 import pytest
 from helpers.judging import sentences
@@ -327,6 +328,11 @@ def test_pilot_runs_predict_the_power_of_the_planned_seeds(lab, tmp_path):
     )
     assert "and one of 1 point with" in line
     assert "equal arms equivalent with" in line
+    (line,) = make_plan(
+        lab.recipe("seeds=[3,4]", "verdict.delta=0.1"), tmp_path / "new", [lab.root], anyway=True
+    )["prospects"]
+    at_delta, at_twice = map(int, re.findall(r"(\d+) % \[", line))
+    assert 0 < at_delta < at_twice < 100
     lab.path.write_text(THREE.replace('"redrawn"', '"third"'))
     (line,) = make_plan(lab.recipe(), tmp_path / "new", [lab.root])["prospects"]
     assert line.startswith("unknown from the existing runs: no two arms")  # redrawn is not in this recipe
@@ -334,6 +340,15 @@ def test_pilot_runs_predict_the_power_of_the_planned_seeds(lab, tmp_path):
     lab.run(seeds=(0, 1, 2), scores=[score(0.5, samples_seen=5)], arms=("redrawn",))
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
     assert line.startswith("unknown from the existing runs: the runs ended after different numbers")
+
+
+def test_without_delta_the_power_is_that_of_one_deviation_of_the_pilot_runs(lab, tmp_path):
+    lab.run()
+    lab.path.write_text(THREE.replace(VERDICT, ""))
+    (line,) = make_plan(lab.recipe("seeds=[3,4,5]"), tmp_path / "new", [lab.root])["prospects"]
+    floor = 100 * compare(load_runs([lab.root])).primary.floor  # larger than that of 0.1, -0.1 and 0.1 points
+    assert f"a true difference of {floor:.1f} points (one standard deviation) better with" in line
+    assert f"and one of {2 * floor:.1f} points with" in line
 
 
 def test_a_plan_is_checked_with_the_noise_of_pilot_runs(lab, tmp_path):

@@ -59,6 +59,16 @@ def test_an_undecided_mean_states_how_many_more_runs_would_show_it():
     assert found.endswith("more runs would show it with 80 % chance.")
 
 
+def test_two_more_runs_are_in_the_plural():
+    found = {}
+    for spread in np.linspace(0.004, 0.012, 17):
+        (text,) = readings(3.27 + spread * np.array((-1, 0.2, 0.8)), 3.28)
+        if text.endswith("show it with 80 % chance."):
+            number, word = text.split(". ")[-1].split(" more ")
+            found[number] = word.split(" ")[0]
+    assert (found["1"], found["2"]) == ("run", "runs")
+
+
 def test_the_promised_number_of_runs_shows_a_mean_in_80_percent():
     values = np.array((3.274, 3.279, 3.273, 3.280)) - 3.28
     more = int(readings(values + 3.28, 3.28)[0].split(" more run")[0].rsplit(" ", 1)[1])

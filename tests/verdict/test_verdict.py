@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from helpers.judging import sentences, summary
 from helpers.made_runs import JUDGMENTS, record, score, write
+from helpers.made_tables import read_scores
 from helpers.made_verdicts import BASE, made, trained_on
 
 from perceptinit.analysis.compare import compare
@@ -80,6 +81,27 @@ def test_a_difference_of_equal_arms_is_reported_as_noise(tmp_path):
     (text,) = summary(made(tmp_path, arms)).readings
     assert "as noise does in one of 20 such comparisons" in text
     assert "worth" not in text
+
+
+def test_a_difference_of_equal_arms_gives_no_deviation_for_the_recipe(tmp_path):
+    different, alike = (
+        {"random": ([], BASE), "redrawn": ([{"use": "random"}], values)} for values in (ABOVE, NEAR)
+    )
+    assert "[verdict] noise" not in summary(made(tmp_path / "different", different)).readings[0]
+    assert "[verdict] noise = " in summary(made(tmp_path / "alike", alike)).readings[0]
+
+
+@pytest.mark.parametrize(("last", "is_worth_it"), [(-0.001, False), (0.016, True)])
+def test_the_interval_and_the_sign_flip_test_must_agree(last, is_worth_it):
+    leads = (0.02, 0.021, 0.019, 0.02, 0.0205, last)  # one of six below 0: p = 0.0625
+    own = {"random": {i: 0.5 + 0.001 * i for i in range(6)}}
+    own["pi"] = {i: own["random"][i] + lead for i, lead in enumerate(leads)}
+    comparison = compare(read_scores(own))
+    (found,) = comparison.primary.differences
+    assert found.value.low > 0
+    assert (found.p_signs <= 0.05) == is_worth_it
+    answer = " ".join(summary(comparison).answer)
+    assert answer.startswith("pi is better than random" if is_worth_it else "Whether pi is ")
 
 
 def test_a_baseline_trained_on_judgments_cannot_show_the_value_of_a_start(tmp_path):
