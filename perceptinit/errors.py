@@ -18,6 +18,7 @@ T = TypeVar("T")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # EX_TEMPFAIL of sysexits.h: not an error; a rerun of the command resumes the run
 EXIT_CODE = 75
+MOST_NAMED = 20  # names of a group that a sentence lists in full
 _LONGEST = 300  # characters shown of the message of an unexpected error
 # control characters except line ends and tabs, and characters that change the text direction
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -193,10 +194,11 @@ def count(num: int, name: str) -> str:
     return f"{num:,} {name}{'' if num == 1 else 's'}"
 
 
-def list_some(names: Sequence[str]) -> str:
-    """Return the first three names, for use in a sentence: `a.png, b.png, c.png and 4 more`."""
-    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+def list_some(names: Sequence[str], most: int = 3) -> str:
+    """Return up to `most` names, or else the first three, such as `a.png, b.png, c.png and 4 more`."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:3])} and {len(names) - 3:,} more"
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class Contrast:
 def find_contrasts(runs: RunSet) -> list[Contrast]:
     """Return the contrasts of each arm with the baseline and with its shuffled controls."""
     others = [arm for arm in runs.arms if arm != runs.baseline]
-    shuffled = [pair for pair in product(others, runs.arms) if _is_beside_shuffled(runs, *pair)]
+    controls = [arm for arm in runs.arms if is_shuffled(runs, arm)]
+    shuffled = [pair for pair in product(others, controls) if _is_beside_shuffled(runs, *pair)]
     pairs = dict.fromkeys([*product(others, [runs.baseline]), *shuffled])
     if is_tuned(runs):
         return [Contrast(a, b, AT_BEST.format(b), find_bar(runs, a, b)) for a, b in pairs]

@@ -131,6 +131,7 @@ class RunSet:
     replaced: tuple[Self, ...] = ()
     is_baseline_best: bool = False
     source: Source = RECORDS
+    _by_arm: dict[str, list[LoadedRun]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def finished(self) -> list[LoadedRun]:
@@ -178,7 +179,9 @@ class RunSet:
         return origin is not None and run.folder.parent.parent.name == origin.name
 
     def arm_runs(self, arm: str) -> list[LoadedRun]:
-        return [run for run in self.runs if run.arm == arm]
+        if not self._by_arm:
+            self._by_arm.update(group((run.arm, run) for run in self.runs))
+        return list(self._by_arm.get(arm, ()))
 
     def about(self, arm: str) -> dict[str, Any]:
         """Return the row that describes an arm in its records; empty without records."""

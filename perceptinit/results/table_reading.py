@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import DataError, UsageError, shown
+from perceptinit.errors import MOST_NAMED, DataError, UsageError, list_some, shown
 from perceptinit.files.columns import Columns, is_number
 from perceptinit.grouping import group
 from perceptinit.results.directions import Direction
@@ -105,9 +105,9 @@ def describe_reading(
     rows = [(split_name(row["name"])[0], row) for run in runs for row in run.scores]
     kinds = group((_describe_kind(row), measure) for measure, row in rows if not is_diagnostic(measure))
     by_seeds = group((own, arm) for arm, own in seeds.items())
-    listed = "; ".join(f"{', '.join(arms)}: {write_seeds(own)}" for own, arms in by_seeds.items())
+    listed = "; ".join(f"{list_some(arms, MOST_NAMED)}: {write_seeds(own)}" for own, arms in by_seeds.items())
     others = [arm for arm in seeds if arm not in paired]
-    pairing = f"paired by seed, except {', '.join(others)}" if others else "paired by seed"
+    pairing = f"paired by seed, except {list_some(others, MOST_NAMED)}" if others else "paired by seed"
     pairing = f"{pairing if len(paired) > 1 else 'not paired by seed'} ({listed})"
     if any("runs" in row for _, row in rows):
         pairing = "means with sd and n, compared by Welch's test"

@@ -7,7 +7,7 @@ from itertools import chain
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.questions import NOISE, SIDES, Case, Outcome
-from perceptinit.errors import list_some
+from perceptinit.errors import MOST_NAMED, list_some
 from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.source import Fact
 from perceptinit.verdict.claim import State, to_sentence
@@ -26,7 +26,6 @@ from perceptinit.verdict.verdict import Verdict, count_runs, describe_interval
 MOST_JOINED = 20  # words of a claim and its numbers in one sentence
 MOST_WORDS = 40  # of a limit that is repeated as a caveat
 MOST_CAVEATS = 2
-MOST_OTHERS = 20  # further arms that are all named
 MOST_ASSUMED = 5  # assumptions in a sentence, which then has 37 words
 NO_CLAIM = f"No claim is made, because {EDITED}"
 NO_OTHER = "Only {} has scores, so nothing is compared."
@@ -152,8 +151,7 @@ def _list_others(score: ScoreComparison, main: Sequence[Verdict], is_refused: bo
         effect = score.signed(score.sign * difference.value.mean).split(" ")[0]
         found.setdefault(word, []).append(f"{v.contrast.arm} {effect}")
     unit = " in points" if score.is_share else ""
-    join = ", ".join if len(main) <= MOST_OTHERS else list_some
-    outcomes = "; ".join(f"{join(arms)} ({word})" for word, arms in found.items())
+    outcomes = "; ".join(f"{list_some(arms, MOST_NAMED)} ({word})" for word, arms in found.items())
     return f"Other arms against {main[0].contrast.reference}{unit}: {outcomes}."
 
 
