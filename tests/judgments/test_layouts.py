@@ -1,6 +1,7 @@
 """Tables exported by NEXT, Salmon, Meadows and jsPsych, and spreadsheets, are read without conversion."""
 
 import json
+import re
 import struct
 import zipfile
 
@@ -165,6 +166,21 @@ def test_a_saved_spreadsheet_is_read(folder):
     (folder / "torn.xlsx").write_bytes((folder / "lab.xlsx").read_bytes()[:900])
     with pytest.raises(DataError, match=r"torn\.xlsx: not a readable \.xlsx file"):
         answers(folder / "torn.xlsx")
+
+
+def test_formulas_of_a_spreadsheet_are_read_as_their_saved_values(folder):
+    path = lab_sheet(folder / "lab.xlsx", ["anchor", "first", "second", "votes"], ["a", "b", "c", "=1+2"])
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    sheet = (
+        "xl/worksheets/sheet1.xml"  # openpyxl saves formulas without values, spreadsheet programs with them
+    )
+    assert b"<v />" in files[sheet] or b"<v></v>" in files[sheet] or b"<v/>" in files[sheet]
+    files[sheet] = re.sub(rb"<v ?/>|<v></v>", b"<v>3</v>", files[sheet])
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    assert read_table(path).texts("votes") == ["3"]
 
 
 def lab_sheet(path, *rows):

@@ -163,6 +163,7 @@ def test_more_bad_pairs_than_allowed_stop_the_run():
 def test_padding_of_token_ids_is_trimmed():
     assert trim_ids(np.array([7, 5, 9, 0, 0]), 77).tolist() == [7, 5, 9]
     assert trim_ids(np.array([7, 5, 9, 9, 9]), 77).tolist() == [7, 5, 9]  # padded with end tokens
+    assert trim_ids(np.array([7, 5, 9, 9]), 77).tolist() == [7, 5, 9]
     assert trim_ids(np.array([7, 1, 2, 3, 4, 9], dtype=np.int32), 4).tolist() == [7, 1, 2, 9]
     assert stack_ids([np.array([7, 9]), np.array([7, 5, 9])]).tolist() == [[7, 9, 0], [7, 5, 9]]
 

@@ -39,7 +39,7 @@ def test_seeds_are_added_up_to_max_seeds(verb, tmp_path):
 
 def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
     shown = verb(
-        "run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=4",
+        "run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3",
         "--set", "verdict.delta=99", "--set", "seeds=[0, 1, 2]",
     )  # fmt: skip
     assert "differ by less than 99.0 points" in shown
