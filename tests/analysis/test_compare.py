@@ -135,6 +135,9 @@ def test_unequal_budgets_are_refused_with_the_option_that_aligns_them(tmp_path):
     assert "--at 100" in str(error.value)
     at = compared(tmp_path, records, budget=100)
     assert at.scores[0].difference(PI).value.mean == pytest.approx(-0.1)
+    assert not [problem for problem in at.problems if "no scores at" in problem]
+    late = compared(tmp_path, records, budget=200).problems
+    assert "random, seed 0: no scores at 200 samples (it has 100)" in late
     unequal = compared(tmp_path, records, budget="unequal")
     assert unequal.scores[0].difference(PI).value.mean == pytest.approx(0.6)
     assert any(p.startswith("Budgets differ") for p in unequal.problems)

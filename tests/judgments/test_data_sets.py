@@ -1,6 +1,7 @@
 """Data sets as components: small copies of published layouts, users' tables, and errors by row."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from perceptinit.judgments.own.choices import MultiSelect, OddOneOutTable, SameD
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.rating_table import Ratings
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.published.cifar10h import Cifar10H, _read_photographs
+from perceptinit.judgments.published.cifar10h import Cifar10H, _read_photographs, label_shares
 from perceptinit.judgments.published.nights import Nights
 from perceptinit.judgments.sources import published_sets
 from perceptinit.types import RunContext
@@ -543,6 +544,18 @@ def test_cifar10h_counts_in_a_different_order_are_refused(tmp_path):
     np.save(tmp_path / "cifar10h-counts.npy", counts[::-1])
     with pytest.raises(DataError, match="label counts and images are in different orders: the majority"):
         Cifar10H(cifar.config).load("train")
+
+
+@pytest.mark.parametrize("counts", [np.ones((60, 10)), np.ones(60, dtype=np.int64)])
+def test_label_counts_that_are_no_table_of_integers_are_refused(counts):
+    with pytest.raises(DataError, match=r"counts\.npy: expected integers \(images, classes\), got"):
+        label_shares(counts, "counts.npy")
+
+
+def test_an_empty_split_of_cifar10h_is_refused(tmp_path):
+    cifar = make_cifar10h(tmp_path)
+    with pytest.raises(DataError, match="no images in split 'test'"):
+        Cifar10H(replace(cifar.config, test_share=0.0)).load("test")
 
 
 @pytest.mark.skipif(
