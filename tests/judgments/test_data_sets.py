@@ -547,7 +547,7 @@ def test_cifar10h_counts_in_a_different_order_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("counts", [np.ones((60, 10)), np.ones(60, dtype=np.int64)])
-def test_label_counts_that_are_no_table_of_integers_are_refused(counts):
+def test_label_counts_must_be_a_table_of_integers(counts):
     with pytest.raises(DataError, match=r"counts\.npy: expected integers \(images, classes\), got"):
         label_shares(counts, "counts.npy")
 
