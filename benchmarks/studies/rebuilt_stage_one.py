@@ -156,11 +156,13 @@ def box(runs: Runs, rows: Sequence[Row], cells: Sequence[Row]) -> Iterator[Row]:
     means = [statistics.fmean(each) for each in by_seed.values() if len(each) == len(cells)]
     mean = limits(means, 1)
     word = "not shown"
-    if any(high < 0 for *_, high in families) or mean[2] < -0.5:
+    num_worse = sum(high < 0 for *_, high in families)
+    if num_worse or mean[2] < -0.5:
         word = "no"
     elif max(high - low for _, low, high in families) <= 5 and mean[1] > -0.5 and 2 * good >= len(cells):
         word = "yes"
-    number = f"call - loop {text_of(mean, ' points')}, mean over {len(cells)} cells, {len(means)} runs"
+    lead = f"call - loop {text_of(mean, ' points')}, mean over {len(cells)} cells"
+    number = f"{lead}, {len(means)} runs; worse in {num_worse} cells"
     for question, _, _, change in rows:
         yield [question, word, number, change]
 

@@ -169,7 +169,7 @@ def in_float32(module: nn.Module, device: torch.device) -> Iterator[None]:
                 t.data = t.data.to(*found[0][1:3])
         for t, place, dtype, was_contiguous, requires_grad, grad in found:
             t.data = t.data.to(place, dtype)
-            if was_contiguous:
+            if was_contiguous and t.ndim == 4:
                 t.data = t.data.clone(memory_format=torch.contiguous_format)
             if t.requires_grad != requires_grad:
                 t.requires_grad_(requires_grad)

@@ -172,10 +172,8 @@ def test_formulas_of_a_spreadsheet_are_read_as_their_saved_values(folder):
     path = lab_sheet(folder / "lab.xlsx", ["anchor", "first", "second", "votes"], ["a", "b", "c", "=1+2"])
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
-    sheet = (
-        "xl/worksheets/sheet1.xml"  # openpyxl saves formulas without values, spreadsheet programs with them
-    )
-    assert b"<v />" in files[sheet] or b"<v></v>" in files[sheet] or b"<v/>" in files[sheet]
+    # openpyxl saves formulas without values, spreadsheet programs with them
+    sheet = "xl/worksheets/sheet1.xml"
     files[sheet] = re.sub(rb"<v ?/>|<v></v>", b"<v>3</v>", files[sheet])
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():

@@ -1,5 +1,7 @@
 """A table of 1,000 models on 31 sets: readable sentences, and every model in the table."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ def test_a_thousand_models_on_31_sets_are_compared(cli, tmp_path):
     )
     answer, _, table = found.text.partition("Read: ")
     assert len(answer.split()) < 120
-    assert "and 9" in answer  # hundreds of further models
+    assert re.search(r"and \d{3} more", answer)
     assert len(table.split("More (")[0].split("arm ")[0].split()) < 60
     assert all(name in table for name in names)
     shown = dict(line.split()[:2] for line in found.stdout.splitlines() if line.strip().startswith("model-"))
