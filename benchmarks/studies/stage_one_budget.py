@@ -65,7 +65,7 @@ def measure(
         model = make_network(network, split, size, weights)
         before = stage_one.score(model, other)[0]
         begin = time.process_time()
-        stage_one.initialize(model, "triplet-hinge", own, size, split, SIDES[side])
+        stage_one.initialize(model, "triplet", own, size, split, SIDES[side])
         seconds = time.process_time() - begin
         facts = {"network": network, "split": split, "side": side, "before": before}
         yield {

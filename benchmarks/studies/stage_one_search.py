@@ -99,7 +99,7 @@ def main() -> None:
     sets = {**stage_one_sets.load(options.data), "photographs": photographs}
     records = stage_one.read_records(options.keep)
     done = {(record["network"], record["set"], record["lr"]) for record in records}
-    for name, network in itertools.product(SPLITS, stage_one.CELLS):
+    for name, network in itertools.product(SPLITS, stage_one.NETWORKS):
         kind = stage_one.kind_of(network)
         for lr in RATES[kind]:
             if (network, name, lr) not in done:

@@ -15,8 +15,9 @@ DEFAULT_BATCH_SIZE = 128
 MAX_BATCH_SIZE = 4096
 IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 # steps of a stage that encodes all images in each step
-LEARNED_STEPS = 30
-RANDOM_STEPS = 256
+LEARNED_LR = 4e-4
+LEARNED_STEPS = 26
+RANDOM_STEPS = 66
 NUM_EVALUATIONS = 8
 PATIENCE = NUM_EVALUATIONS // 2  # so that no run stops in its first half
 MANY_IMAGES = 50_000  # minutes of CPU time for a small network
@@ -42,7 +43,12 @@ def choose_batch_size(columns: np.ndarray) -> int:
 
 
 def suggest_settings(
-    columns: np.ndarray, was_learned: bool, given: Mapping[str, Any], epochs: int
+    columns: np.ndarray,
+    was_learned: bool,
+    given: Mapping[str, Any],
+    epochs: int,
+    *,
+    is_partly_frozen: bool = False,
 ) -> dict[str, Any]:
     """Return settings of stage 1 for learned or random weights, without those in `given`.
 
@@ -54,8 +60,15 @@ def suggest_settings(
         was_learned: Whether the weights were learned; see `are_learned`.
         given: Settings of the caller, by key.
         epochs: Number of epochs, given or by default.
+        is_partly_frozen: Whether a part of the tower is not trained: it encodes each image once, unless
+            images are flipped.
     """
-    settings: dict[str, Any] = {"lr": 3e-4, "margin": 0.1} if was_learned else {"lr": 1e-3, "margin": 0.3}
+    settings: dict[str, Any] = {
+        "lr": LEARNED_LR if was_learned else 1e-3,
+        **_suggest_loss(was_learned, given),
+    }
+    if was_learned and not is_partly_frozen:
+        settings["flip"] = True
     if not {"epochs", "batch_size"} & given.keys():
         num_batches = math.ceil(len(columns) / choose_batch_size(columns))
         if len(np.unique(columns)) <= IMAGES_PER_STEP:
@@ -64,6 +77,15 @@ def suggest_settings(
     if not {"eval_every", "eval_split", "patience"} & given.keys():
         settings |= {"eval_every": math.ceil(epochs / NUM_EVALUATIONS), "patience": PATIENCE}
     return {key: value for key, value in settings.items() if key not in given}
+
+
+def _suggest_loss(was_learned: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the loss and its settings. A given margin implies the hinge loss, a temperature the logistic."""
+    is_logistic = "temperature" in given or (was_learned and "margin" not in given)
+    loss = given.get("loss", "logistic" if is_logistic else "hinge")
+    if loss == "hinge":
+        return {"loss": loss, "margin": 0.1 if was_learned else 0.3, "weighting": "agreement"}
+    return {"loss": loss, "weighting": "votes"} if loss == "logistic" else {"loss": loss}
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:

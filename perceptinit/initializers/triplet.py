@@ -107,10 +107,13 @@ class Triplet:
         self._check_schedule(len(objective.columns))
         return objective, held_out
 
-    def suggest(self, weights: Mapping[str, Tensor], given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """Return settings for such weights that are not `given`, and their kind: "learned" or "random"."""
-        was_learned = are_learned(weights)
-        settings = suggest_settings(self._objective.columns, was_learned, given, self.config.epochs)
+    def suggest(self, model: nn.Module, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Return settings that are not `given`, and the kind of the weights: "learned" or "random"."""
+        was_learned = are_learned(model.state_dict())
+        is_frozen = bool(given.get("last_blocks")) or not all(p.requires_grad for p in model.parameters())
+        settings = suggest_settings(
+            self._objective.columns, was_learned, given, self.config.epochs, is_partly_frozen=is_frozen
+        )
         return settings, "learned" if was_learned else "random"
 
     def warnings(self) -> Iterator[str]:
@@ -344,6 +347,10 @@ class TripletHinge(Triplet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TripletConfig):
         """The keys that all losses share."""
+
+    def suggest(self, model: nn.Module, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Return settings for the hinge loss; see `Triplet.suggest`."""
+        return super().suggest(model, {**given, "loss": "hinge"})
 
     def _loss(self) -> Loss:
         return Loss(name="hinge", margin=self.config.margin)

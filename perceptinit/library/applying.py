@@ -67,7 +67,7 @@ class Job:
         initializer = self.build()
         if not hasattr(initializer, "suggest"):
             return self, []
-        settings, kind = initializer.suggest(tower.state_dict(), given)
+        settings, kind = initializer.suggest(tower, given)
         listed = ", ".join(f"{key}={value!r}" for key, value in settings.items())
         about = f"settings for {kind} weights: {listed}. Pass other values to change them"
         job = replace(self, config=replace(self.config, **settings))

@@ -203,7 +203,7 @@ def test_progress_goes_to_standard_error_and_can_be_silenced(capsys):
     apply_perceptual_init(model, judgments=TINY, epochs=1, batch_size=8)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "triplet-hinge" in err
+    assert "triplet: " in err
 
 
 def triplets(num_groups, rows_each=6):
@@ -278,7 +278,7 @@ def test_a_matrix_file_requires_the_keys_of_a_matrix():
     [
         ({"judgments": "nigths"}, RecipeError, "Did you mean 'nights'?"),
         ({"judgments": 3}, UsageError, "expected a name, the path of a table"),
-        ({"judgments": TINY, "epochs": "3"}, RecipeError, "triplet-hinge.epochs: expected an integer, got '3'"),
+        ({"judgments": TINY, "epochs": "3"}, RecipeError, "triplet.epochs: expected an integer, got '3'"),
         ({"judgments": TINY, "marign": 1}, RecipeError, "did you mean 'margin'?"),
         ({"method": "triplet-hnge"}, UsageError, "Did you mean 'triplet-hinge'?"),
         ({"method": "random"}, InitializerError, "cannot be reinitialized in place"),

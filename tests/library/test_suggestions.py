@@ -1,5 +1,6 @@
 """Settings that `apply_perceptual_init` chooses by the kind of the weights, unless the caller gives them."""
 
+import math
 import re
 
 import numpy as np
@@ -12,7 +13,7 @@ from helpers.stage_one import Colours, hinge_initializer
 from torch import nn
 
 from perceptinit import apply_perceptual_init
-from perceptinit.initializers.batches import suggest_settings
+from perceptinit.initializers.batches import LEARNED_LR, LEARNED_STEPS, RANDOM_STEPS, suggest_settings
 from perceptinit.initializers.norms import are_learned
 from perceptinit.library.applying import ELSEWHERE
 
@@ -56,12 +57,13 @@ def test_without_norm_layers_weights_are_learned_once_a_bias_is_beyond_every_ini
 
 def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept():
     learned, random = (suggest_settings(FEW, kind, {}, 32) for kind in (True, False))
-    assert learned == {
-        "lr": 3e-4, "margin": 0.1, "batch_size": "auto", "epochs": 15, "eval_every": 2, "patience": 4,
-    }  # fmt: skip
-    assert random == {
-        "lr": 1e-3, "margin": 0.3, "batch_size": "auto", "epochs": 128, "eval_every": 16, "patience": 4,
-    }  # fmt: skip
+    assert learned.pop("epochs") == math.ceil(LEARNED_STEPS / 2)
+    assert random.pop("epochs") == math.ceil(RANDOM_STEPS / 2)
+    assert learned.pop("eval_every") == 2
+    assert random.pop("eval_every") == 5
+    common = {"batch_size": "auto", "patience": 4}
+    assert learned == {"lr": LEARNED_LR, "loss": "logistic", "weighting": "votes", "flip": True, **common}
+    assert random == {"lr": 1e-3, "loss": "hinge", "margin": 0.3, "weighting": "agreement", **common}
 
 
 def test_many_images_have_the_number_of_epochs_of_a_recipe():
@@ -70,16 +72,41 @@ def test_many_images_have_the_number_of_epochs_of_a_recipe():
 
 def test_given_settings_and_those_that_depend_on_them_are_not_chosen():
     assert suggest_settings(FEW, False, {"lr": 1.0, "epochs": 3}, 3) == {
-        "margin": 0.3, "eval_every": 1, "patience": 4,
+        "loss": "hinge", "margin": 0.3, "weighting": "agreement", "eval_every": 1, "patience": 4,
     }  # fmt: skip
-    assert suggest_settings(FEW, True, {"lr": 1.0, "margin": 0.2, "batch_size": 8, "eval_every": 0}, 32) == {}
+    given = {"lr": 1.0, "loss": "info-nce", "flip": False, "batch_size": 8, "eval_every": 0}
+    assert suggest_settings(FEW, True, given, 32) == {}
+
+
+@pytest.mark.parametrize("was_learned", [True, False])
+def test_a_given_margin_or_temperature_decides_the_loss(was_learned):
+    def suggested(**given):
+        return suggest_settings(
+            FEW, was_learned, {"lr": 1, "epochs": 1, "eval_every": 0, "flip": False} | given, 1
+        )
+
+    assert suggested(margin=0.2) == {"loss": "hinge", "weighting": "agreement"}
+    assert suggested(temperature=0.2) == {"loss": "logistic", "weighting": "votes"}
+    margin = 0.1 if was_learned else 0.3
+    assert suggested(loss="hinge") == {"margin": margin, "weighting": "agreement"}
+
+
+def test_images_are_not_flipped_if_a_frozen_part_could_encode_them_once():
+    stage = hinge_initializer()
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    model[1].weight.data[0] = 2
+    assert stage.suggest(model, {})[0]["flip"]
+    assert "flip" not in stage.suggest(model, {"last_blocks": 2})[0]
+    model[0].requires_grad_(False)
+    assert "flip" not in stage.suggest(model, {})[0]
 
 
 def test_a_recipe_keeps_its_defaults():
     stage = hinge_initializer()
-    settings, kind = stage.suggest(nn.Linear(4, 2).state_dict(), {})
+    settings, kind = stage.suggest(nn.Linear(4, 2), {})
     assert kind == "random"
     assert settings["margin"] == 0.3
+    assert "loss" not in settings
     assert stage.config.margin == 0.05
 
 
@@ -92,19 +119,16 @@ def call(model, capsys, **options):
 def test_the_call_prints_which_settings_it_took(capsys):
     torch.manual_seed(0)
     report, printed = call(timm.create_model("test_resnet"), capsys, epochs=2, batch_size=32)
-    settings = "lr=0.001, margin=0.3, eval_every=1, patience=4"
-    assert (
-        f"triplet-hinge: settings for random weights: {settings}. Pass other values to change them" in printed
-    )
-    assert "triplet-hinge: 4 steps encode 384 images, about" in printed
+    settings = "lr=0.001, loss='hinge', margin=0.3, weighting='agreement', eval_every=1, patience=4"
+    assert f"triplet: settings for random weights: {settings}. Pass other values to change them" in printed
+    assert "triplet: 4 steps encode 384 images, about" in printed
     assert report.metrics["kept_epoch"] in (1, 2)
     assert ELSEWHERE not in printed
     model = timm.create_model("test_resnet")
     next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)).running_mean += 0.1
     report, printed = call(model, capsys, epochs=2, batch_size=32)
-    assert (
-        "settings for learned weights: lr=0.0003, margin=0.1, eval_every=1, patience=4. Pass other" in printed
-    )
+    settings = f"lr={LEARNED_LR}, loss='logistic', weighting='votes', flip=True, eval_every=1, patience=4"
+    assert f"settings for learned weights: {settings}. Pass other" in printed
     assert report.metrics["norm_layers_frozen"] == report.metrics["norm_layers"] > 0
     assert ELSEWHERE in printed
 
@@ -120,12 +144,20 @@ def test_the_call_names_the_cheaper_batch_before_the_first_step(capsys, monkeypa
     judgments = Colours(num_images=24, num_triplets=512).triplets
     printed = call(timm.create_model("test_resnet"), capsys, judgments=judgments, epochs=1, batch_size=200)[1]
     advice = 'batch_size = "auto"'
-    assert "triplet-hinge: each step encodes" in printed
+    assert "triplet: each step encodes" in printed
     assert printed.index(advice) < printed.index("steps encode")
 
 
 def test_a_call_with_all_settings_prints_no_chosen_settings(capsys):
-    options = {"lr": 1e-3, "margin": 0.1, "epochs": 2, "batch_size": 32, "eval_every": 1}
+    options = {
+        "lr": 1e-3,
+        "loss": "hinge",
+        "margin": 0.1,
+        "weighting": "votes",
+        "epochs": 2,
+        "batch_size": 32,
+        "eval_every": 1,
+    }
     assert "settings for" not in call(timm.create_model("test_resnet"), capsys, **options)[1]
 
 

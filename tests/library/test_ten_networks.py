@@ -46,6 +46,9 @@ def test_the_call_without_settings_ends_without_an_error_and_improves(name, caps
         model, judgments=judgments_of_red(), image_size=None if is_vit else SIZE, cache=False
     )
     printed = " ".join(capsys.readouterr().err.split())
-    assert "triplet-hinge: settings for random weights: lr=0.001, margin=0.3, batch_size='auto'" in printed
+    assert (
+        "triplet: settings for random weights: lr=0.001, loss='hinge', margin=0.3, weighting='agreement', batch_size='auto'"
+        in printed
+    )
     assert "Pass other values to change them" in printed
     assert report.metrics["2afc_val_after"] > report.metrics["2afc_val_before"]
