@@ -46,7 +46,7 @@ from perceptinit.compute.optim import autocast
 from perceptinit.errors import PerceptInitError
 from perceptinit.files.atomic import atomic_path, write_json
 from perceptinit.files.checkpoints import weights_sha256
-from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.initializers.triplet_hinge import TripletHinge
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip

@@ -22,7 +22,7 @@ _INITIALIZERS = {
         "weights from a safetensors file, loaded strictly, with an optional key map",
     ),
     "triplet-hinge": (
-        "triplet:TripletHinge",
+        "triplet_hinge:TripletHinge",
         "perceptual initialization: hinge loss on human similarity judgments (Hu et al. 2025)",
     ),
     "triplet": ("triplet:Triplet", "stage 1 with a choice of loss: logistic, odd-one-out, info-nce, hinge"),

@@ -45,10 +45,9 @@ def choose_batch_size(columns: np.ndarray) -> int:
 def suggest_settings(
     columns: np.ndarray,
     was_learned: bool,
+    is_partly_frozen: bool,
     given: Mapping[str, Any],
     epochs: int,
-    *,
-    is_partly_frozen: bool = False,
 ) -> dict[str, Any]:
     """Return settings of stage 1 for learned or random weights, without those in `given`.
 
@@ -58,16 +57,16 @@ def suggest_settings(
     Args:
         columns: Image indices of the judgments, int64 (N, 3).
         was_learned: Whether the weights were learned; see `are_learned`.
+        is_partly_frozen: Whether the tower has frozen parameters. The frozen part encodes each image once,
+            unless images are flipped.
         given: Settings of the caller, by key.
         epochs: Number of epochs, given or by default.
-        is_partly_frozen: Whether a part of the tower is not trained: it encodes each image once, unless
-            images are flipped.
     """
     settings: dict[str, Any] = {
         "lr": LEARNED_LR if was_learned else 1e-3,
         **_suggest_loss(was_learned, given),
     }
-    if was_learned and not is_partly_frozen:
+    if was_learned and not is_partly_frozen and not given.get("last_blocks"):
         settings["flip"] = True
     if not {"epochs", "batch_size"} & given.keys():
         num_batches = math.ceil(len(columns) / choose_batch_size(columns))

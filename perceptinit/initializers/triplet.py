@@ -1,4 +1,4 @@
-"""Stage 1: train the image tower on human similarity judgments (`triplet`, `triplet-hinge`)."""
+"""Stage 1: train the image tower on human similarity judgments (`triplet`)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -110,10 +110,9 @@ class Triplet:
     def suggest(self, model: nn.Module, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """Return settings that are not `given`, and the kind of the weights: "learned" or "random"."""
         was_learned = are_learned(model.state_dict())
-        is_frozen = bool(given.get("last_blocks")) or not all(p.requires_grad for p in model.parameters())
-        settings = suggest_settings(
-            self._objective.columns, was_learned, given, self.config.epochs, is_partly_frozen=is_frozen
-        )
+        is_partly_frozen = not all(parameter.requires_grad for parameter in model.parameters())
+        columns, epochs = self._objective.columns, self.config.epochs
+        settings = suggest_settings(columns, was_learned, is_partly_frozen, given, epochs)
         return settings, "learned" if was_learned else "random"
 
     def warnings(self) -> Iterator[str]:
@@ -325,32 +324,3 @@ class _Stage:
     def measure(self, epoch: int) -> None:
         """Measure the weights after an epoch; 0 is before training."""
         self.held_out.measure(epoch, self.training.step, self.training.total_steps)
-
-
-class TripletHinge(Triplet):
-    """Perceptual initialization: train the tower with a hinge loss on human similarity judgments.
-
-    The image that people chose must be nearer to the anchor than the other image by a margin, in cosine
-    distance of embeddings (B, D). Ties are dropped from training and included in the held-out 2AFC. The same
-    as `triplet` with loss "hinge".
-
-    The report contains 2AFC and embedding spread before and after training, their curve over epochs, and the
-    weight change of each block.
-
-    Source: Hu et al. 2025 (PI, arXiv 2505.14204), with the loss of DreamSim (Fu et al. 2023). Published
-    effect, from one run per arm: the zero-shot accuracy of CLIP increases on 23 of 29 sets, and by 3.3 points
-    on average.
-    """
-
-    name = "triplet-hinge"
-
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(TripletConfig):
-        """The keys that all losses share."""
-
-    def suggest(self, model: nn.Module, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """Return settings for the hinge loss; see `Triplet.suggest`."""
-        return super().suggest(model, {**given, "loss": "hinge"})
-
-    def _loss(self) -> Loss:
-        return Loss(name="hinge", margin=self.config.margin)

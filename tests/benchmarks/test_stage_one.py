@@ -79,7 +79,7 @@ def test_the_first_plan_states_the_settings_that_the_search_of_the_loop_chose():
 def test_the_shipped_settings_of_the_call_and_their_gains_are_those_of_the_second_plan():
     records = stage_one.read_records(stage_one_call_search.RECORDS)
     for kind, steps in (("learned", LEARNED_STEPS), ("random", RANDOM_STEPS)):
-        taken = suggest_settings(np.arange(9).reshape(3, 3), kind == "learned", {}, 32)
+        taken = suggest_settings(np.arange(9).reshape(3, 3), kind == "learned", False, {}, 32)
         loss = {"votes": "logistic", "agreement": "agreement hinge"}[taken["weighting"]]
         shipped = stage_one_call_search.CallSetting(loss, taken["lr"], steps, taken.get("flip", False))
         ranked = dict(stage_one_call_search.rank(records, kind))

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.initializers.triplet_hinge import TripletHinge
 from perceptinit.types import RunContext, Stimuli, Triplets
 
 SIZE = 4

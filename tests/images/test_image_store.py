@@ -19,7 +19,7 @@ from perceptinit.images import decoding as images_module, store as store_module
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.images.store import ImageStore, StoreUnusableError, folder_name
 from perceptinit.initializers import stage_images
-from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.initializers.triplet_hinge import TripletHinge
 from perceptinit.types import WHITE, Fit, RunContext, Stimuli, Triplets
 
 SIZE = 4

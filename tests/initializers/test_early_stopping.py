@@ -9,7 +9,7 @@ from helpers.stage_one import Colours, Heard, Killed, TinyTower, hinge_initializ
 from perceptinit.configs import read_config
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.initializers.held_out import HeldOut
-from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.initializers.triplet_hinge import TripletHinge
 
 STEPS_PER_EPOCH = 3
 

@@ -19,7 +19,7 @@ from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.initializers.checkpoint import Checkpoint
 from perceptinit.initializers.imagenet import ImageNet, download
 from perceptinit.initializers.random import Random
-from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.initializers.triplet_hinge import TripletHinge
 from perceptinit.initializers.triplet_loss import agreement_weights, hinge, triplet_distances
 from perceptinit.initializers.weights import reporting
 from perceptinit.types import InitReport, RunContext

@@ -12,7 +12,8 @@ from perceptinit.configs import read_config
 from perceptinit.errors import DataError, InitializerError, UsageError
 from perceptinit.initializers.batches import num_distinct
 from perceptinit.initializers.objectives import Loss, OddOneOutObjective, TripletObjective
-from perceptinit.initializers.triplet import Triplet, TripletHinge
+from perceptinit.initializers.triplet import Triplet
+from perceptinit.initializers.triplet_hinge import TripletHinge
 from perceptinit.initializers.triplet_loss import (
     distances_to_all,
     info_nce,

@@ -14,7 +14,7 @@ from PIL import Image
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.initializers.triplet_hinge import TripletHinge
 from perceptinit.judgments.baselines import two_afc_ceiling
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up

@@ -56,7 +56,7 @@ def test_without_norm_layers_weights_are_learned_once_a_bias_is_beyond_every_ini
 
 
 def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept():
-    learned, random = (suggest_settings(FEW, kind, {}, 32) for kind in (True, False))
+    learned, random = (suggest_settings(FEW, kind, False, {}, 32) for kind in (True, False))
     assert learned.pop("epochs") == math.ceil(LEARNED_STEPS / 2)
     assert random.pop("epochs") == math.ceil(RANDOM_STEPS / 2)
     assert learned.pop("eval_every") == 2
@@ -67,22 +67,22 @@ def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept
 
 
 def test_many_images_have_the_number_of_epochs_of_a_recipe():
-    assert suggest_settings(MANY, True, {}, 32)["epochs"] == 32
+    assert suggest_settings(MANY, True, False, {}, 32)["epochs"] == 32
 
 
 def test_given_settings_and_those_that_depend_on_them_are_not_chosen():
-    assert suggest_settings(FEW, False, {"lr": 1.0, "epochs": 3}, 3) == {
+    assert suggest_settings(FEW, False, False, {"lr": 1.0, "epochs": 3}, 3) == {
         "loss": "hinge", "margin": 0.3, "weighting": "agreement", "eval_every": 1, "patience": 4,
     }  # fmt: skip
     given = {"lr": 1.0, "loss": "info-nce", "flip": False, "batch_size": 8, "eval_every": 0}
-    assert suggest_settings(FEW, True, given, 32) == {}
+    assert suggest_settings(FEW, True, False, given, 32) == {}
 
 
 @pytest.mark.parametrize("was_learned", [True, False])
 def test_a_given_margin_or_temperature_decides_the_loss(was_learned):
     def suggested(**given):
         return suggest_settings(
-            FEW, was_learned, {"lr": 1, "epochs": 1, "eval_every": 0, "flip": False} | given, 1
+            FEW, was_learned, False, {"lr": 1, "epochs": 1, "eval_every": 0, "flip": False} | given, 1
         )
 
     assert suggested(margin=0.2) == {"loss": "hinge", "weighting": "agreement"}

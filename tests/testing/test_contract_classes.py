@@ -19,7 +19,7 @@ from perceptinit.evaluators.labelled import KNN, ClassificationAccuracy
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.initializers.random import Random
-from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.initializers.triplet_hinge import TripletHinge
 from perceptinit.initializers.weights import reporting
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
