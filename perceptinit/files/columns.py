@@ -195,7 +195,7 @@ class Columns:
             is_empty = cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
             try:
                 if is_empty and fill is None:
-                    raise ValueError("is empty")
+                    raise ValueError("is empty. Fill the cell, or remove the row")
                 values[code] = fill if is_empty else convert(cell)
             except ValueError as error:
                 kind = str(error).replace(str(cell), "")
