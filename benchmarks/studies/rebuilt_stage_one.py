@@ -1,4 +1,4 @@
-"""Cells of docs/results/stage-one.md, rebuilt a second time with other formulas (the package is not imported).
+"""Cells of the pages of two studies of stage 1, rebuilt a second time with other formulas (the package is not imported).
 
 python benchmarks/studies/rebuilt_stage_one.py      -> the number of compared cells, and each difference
 """
@@ -14,8 +14,12 @@ from rebuilt_cells import Row, tables
 from scipy import stats
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/results/stage-one.md"
-RECORDS = ROOT / "benchmarks/results/stage_one.jsonl"
+RESULTS = ROOT / "benchmarks/results"
+# records of each page
+PAGES = {
+    ROOT / "docs/results/stage-one.md": RESULTS / "stage_one.jsonl",
+    ROOT / "docs/results/stage-one-second.md": RESULTS / "stage_one_second.jsonl",
+}
 NAMES = {
     "EfficientNet-Lite0, ImageNet": "lite0",
     "AlexNet trunk, BAPPS": "alexnet",
@@ -27,21 +31,21 @@ NAMES = {
 
 
 class Runs:
-    """Records by network, training set, method and seed."""
+    """Records by network, training set, method and unit: runs whose seeds have the same last two digits."""
 
     def __init__(self, records: Sequence[Mapping]) -> None:
-        self._found = {
-            (record["network"], record["trained"], record["method"], record["seed"]): record
-            for record in records
-        }
+        self._found: dict[tuple, list[Mapping]] = {}
+        for record in records:
+            key = record["network"], record["trained"], record["method"], str(record["seed"])[-2:]
+            self._found.setdefault(key, []).append(record)
 
-    def seeds(self, network: str, trained: str) -> list[int]:
-        """Return the seeds that all methods have."""
-        by_method: dict[str, set[int]] = {}
-        for name, other, method, seed in self._found:
-            if (name, other) == (network, trained):
-                by_method.setdefault(method, set()).add(seed)
-        return sorted(set.intersection(*by_method.values()))
+    def units(self, network: str, trained: str) -> list[str]:
+        """Return the units of which all methods have all runs."""
+        sizes = {key[2:]: len(found) for key, found in self._found.items() if key[:2] == (network, trained)}
+        methods = {method for method, _ in sizes}
+        whole = max(sizes.values())
+        units = sorted({unit for _, unit in sizes})
+        return [unit for unit in units if all(sizes.get((method, unit)) == whole for method in methods)]
 
     def loops(self, network: str, trained: str) -> list[str]:
         """Return the names of the loops, with the opponent first: the better one on unseen images of the training set."""
@@ -52,36 +56,41 @@ class Runs:
         }
         return sorted(means, key=means.__getitem__, reverse=True)
 
-    def scores(self, network: str, trained: str, scored: str, method: str) -> dict[int, float]:
-        """Return 2AFC in percent by seed; "loop" is the opponent."""
+    def scores(self, network: str, trained: str, scored: str, method: str) -> dict[str, float]:
+        """Return 2AFC in percent by unit; "loop" is the opponent."""
         name = self.loops(network, trained)[0] if method == "loop" else method
         return self.scores_of(network, trained, scored, name)
 
-    def scores_of(self, network: str, trained: str, scored: str, method: str) -> dict[int, float]:
-        """Return 2AFC in percent by seed of a method by its name in the records."""
+    def scores_of(self, network: str, trained: str, scored: str, method: str) -> dict[str, float]:
+        """Return 2AFC in percent by unit of a method by its name in the records."""
         return {
-            seed: 100 * self._found[network, trained, method, seed]["scores"][scored][0]
-            for seed in self.seeds(network, trained)
+            unit: 100
+            * statistics.fmean(
+                record["scores"][scored][0] for record in self._found[network, trained, method, unit]
+            )
+            for unit in self.units(network, trained)
         }
 
     def seconds(self, network: str, trained: str, method: str) -> float:
         """Return the mean CPU seconds."""
-        seeds = self.seeds(network, trained)
+        units = self.units(network, trained)
         method = self.loops(network, trained)[0] if method == "loop" else method
-        return statistics.fmean(self._found[network, trained, method, seed]["cpu_seconds"] for seed in seeds)
+        runs = [record for unit in units for record in self._found[network, trained, method, unit]]
+        return statistics.fmean(record["cpu_seconds"] for record in runs)
 
-    def leads(self, network: str, trained: str, scored: str, method: str) -> dict[int, float]:
-        """Return 2AFC of a method minus that of the loop by seed."""
+    def leads(self, network: str, trained: str, scored: str, method: str) -> dict[str, float]:
+        """Return 2AFC of a method minus that of the loop by unit."""
         loop = self.scores(network, trained, scored, "loop")
         own = self.scores(network, trained, scored, method)
-        return {seed: own[seed] - loop[seed] for seed in loop}
+        return {unit: own[unit] - loop[unit] for unit in loop}
 
     def setting(self, network: str, trained: str, name: str) -> str:
         """Return rate and steps of a loop, which all its runs share."""
         found = {
             tuple(record["loop"])
-            for key, record in self._found.items()
+            for key, records in self._found.items()
             if key[:3] == (network, trained, name)
+            for record in records
         }
         ((rate, steps),) = found
         return f"{rate:g}, {steps}"
@@ -145,15 +154,15 @@ def settings(runs: Runs, rows: Sequence[Row]) -> Iterator[Row]:
 
 def box(runs: Runs, rows: Sequence[Row], cells: Sequence[Row]) -> Iterator[Row]:
     """Yield the row of the box, from the cells of the table below it."""
-    by_seed: dict[int, list[float]] = {}
+    by_unit: dict[str, list[float]] = {}
     families, good = [], 0
     for network, trained, scored, *_, reasons in cells:
         leads = runs.leads(*(NAMES[each] for each in (network, trained, scored)), "default")
         families.append(limits(list(leads.values()), len(cells)))
         good += bool(reasons)
-        for seed, lead in leads.items():
-            by_seed.setdefault(seed, []).append(lead)
-    means = [statistics.fmean(each) for each in by_seed.values() if len(each) == len(cells)]
+        for unit, lead in leads.items():
+            by_unit.setdefault(unit, []).append(lead)
+    means = [statistics.fmean(each) for each in by_unit.values() if len(each) == len(cells)]
     mean = limits(means, 1)
     word = "not shown"
     num_worse = sum(high < 0 for *_, high in families)
@@ -162,21 +171,20 @@ def box(runs: Runs, rows: Sequence[Row], cells: Sequence[Row]) -> Iterator[Row]:
     elif max(high - low for _, low, high in families) <= 5 and mean[1] > -0.5 and 2 * good >= len(cells):
         word = "yes"
     lead = f"call - loop {text_of(mean, ' points')}, mean over {len(cells)} cells"
-    number = f"{lead}, {len(means)} runs; worse in {num_worse} cells"
-    for question, _, _, change in rows:
+    for question, _, shown, change in rows:
+        sample = "units" if " units; " in shown else "runs"
+        number = f"{lead}, {len(means)} {sample}; worse in {num_worse} cells"
         yield [question, word, number, change]
 
 
 def differences(page: str, records: Sequence[Mapping]) -> tuple[int, list[str]]:
     """Return the number of compared cells of the page, and a message for each that differs."""
     runs = Runs(records)
-    (_, first), (_, second), (_, third), (_, last) = tables(page)
-    pairs = [
-        (first, box(runs, first[2:], second[2:])),
-        (second, compared(runs, second[2:])),
-        (third, others(runs, third[2:])),
-        (last, settings(runs, last[2:])),
-    ]
+    (_, first), (_, second), *rest = tables(page)
+    pairs = [(first, box(runs, first[2:], second[2:])), (second, compared(runs, second[2:]))]
+    if rest:
+        (_, third), (_, last) = rest
+        pairs += [(third, others(runs, third[2:])), (last, settings(runs, last[2:]))]
     count, found = 0, []
     for (head, _, *rows), rebuilt in pairs:
         for shown, expected in zip(rows, rebuilt, strict=True):
@@ -188,6 +196,8 @@ def differences(page: str, records: Sequence[Mapping]) -> tuple[int, list[str]]:
 
 
 if __name__ == "__main__":
-    lines = RECORDS.read_text("utf-8").splitlines()
-    number, wrong = differences(PAGE.read_text("utf-8"), [json.loads(line) for line in lines])
-    print("\n".join([f"stage-one: {number} cells, {len(wrong)} differ", *wrong]))
+    for path in PAGES:
+        if path.is_file():
+            lines = PAGES[path].read_text("utf-8").splitlines()
+            number, wrong = differences(path.read_text("utf-8"), [json.loads(line) for line in lines])
+            print("\n".join([f"{path.stem}: {number} cells, {len(wrong)} differ", *wrong]))

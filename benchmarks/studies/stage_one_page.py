@@ -1,8 +1,8 @@
-"""The page docs/results/stage-one.md, from the records of its runs alone (no module of the package is imported).
+"""The pages of two studies of stage 1, from the records of their runs alone (no module of the package is imported).
 
-    python benchmarks/studies/stage_one_page.py     -> docs/results/stage-one.md; prints its row for docs/results.md
+    python benchmarks/studies/stage_one_page.py     -> the pages; prints their rows for docs/results.md
 
-stage_one.py makes the records, and stage_one_plan.md is the plan.
+stage_one.py makes the records. The plans are stage_one_plan.md and stage_one_second_plan.md. A study without records has no page.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from from_records import Answer
 from scipy import stats
 
 STUDIES = Path(__file__).parent
-RECORDS = STUDIES.parent / "results" / "stage_one.jsonl"
-PAGE = STUDIES.parents[1] / "docs" / "results" / "stage-one.md"
+PAGES = STUDIES.parents[1] / "docs" / "results"
 NUM_PLANNED = 20
 # points of the plan's rule
 MAX_HALF_WIDTH = 2.5
@@ -66,39 +65,94 @@ LOOP_HEAD = [
     "opponent",
 ]
 
-TITLE = "Does stage 1 do as well as a plain training loop?"
-QUESTION = """`apply_perceptual_init(model, judgments=...)` without other arguments is compared with a plain loop: AdamW without weight
+COMPARED = """`apply_perceptual_init(model, judgments=...)` without other arguments is compared with a plain loop: AdamW without weight
 decay, the logistic loss on vote shares, batch norm in eval mode, and all judgments in each step
 ([stage_one.py](../../benchmarks/studies/stage_one.py)). Both train on the judgments within 60 images, at 64 pixels. The score is
-2AFC on judgments of other images of the same set, and on those of the other set; chance is 50 %. Each run has its own split and seed,
-which are in no earlier trial. Judgments: 100 photographs of materials (Lagunas et al. 2019), and triplets of
-CIFAR-10H from people's labels. CPU seconds of both sides are of one process.
-
-The call has other defaults since this study, because of its answer. Those measured here are the hinge loss with 3e-4 and 30 steps for
-learned weights, and with 1e-3 and 256 steps for random ones. A [second study](../../benchmarks/studies/stage_one_second_plan.md)
-of the present ones is not finished."""
-PLANNED = """The [plan](../../benchmarks/studies/stage_one_plan.md) was committed before the first run. Intervals are Student's t over
-runs, and the {num} differences between call and loop are simultaneous (Bonferroni)."""
-SEARCHED = """The opponent of a network and training set is the loop with the higher mean 2AFC on unseen images of this set, over the
-runs of the study: this choice favors the loop. Nine settings were tried for the searched loop and each kind of weights. That of
-a training set is the best on the other set and on photographs with simulated answers
-([search](../../benchmarks/studies/stage_one_search.py)). The call has the same settings for both sets."""
+2AFC on judgments of other images of the same set, and on those of the other set; chance is 50 %. Judgments: 100 photographs of
+materials (Lagunas et al. 2019), and triplets of CIFAR-10H from people's labels. CPU seconds of both sides are of one process."""
+PLANNED = """The [plan](../../benchmarks/studies/{plan}) was committed before the first run. Intervals are Student's t over
+{sample}, and the {num} differences between call and loop are simultaneous (Bonferroni)."""
 LIMITS = """* Four small networks at 64 pixels, 60 training images; other sizes and numbers of images may differ.
-* The call's settings were chosen with one seed on one split of each set, which are not among these, and on photographs with
-  simulated answers: six were tried for learned weights, nine for random ones ([search](../../benchmarks/studies/stage_one_call_search.py)).
-  Its runs on CIFAR-10H took half of their stated steps, by a mistake that was found after the study.
+{chosen}
 * A split of CIFAR-10H shares no photograph with another one. Splits of materials are choices of 60 of the same 100 images, so
   their intervals cover other choices and seeds, and not other materials. {corrected}
 * Networks trained on one set are scored on fixed images of the other: 500 photographs, or all materials. Their intervals do not
-  cover other images.
-* The search for the loop's settings for CIFAR-10H used other splits of the same 100 materials."""
-RERUN = """At the commit 520484fb, which has these defaults:
+  cover other images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is special to a study.
+
+    Attributes:
+        records: Name of the file of records.
+        page: Name of the page.
+        plan: Name of the plan.
+        title: Title of the page.
+        question: Question of the box.
+        sample: What the intervals are over, in the plural.
+        about: Paragraph on splits, seeds and settings.
+        opponent: Paragraph on the choice of the loop.
+        chosen: Bullets on the choice of settings, as limits of the study.
+        rerun: Commands, with what they need.
+    """
+
+    records: str
+    page: str
+    plan: str
+    title: str
+    question: str
+    sample: str
+    about: str
+    opponent: str
+    chosen: str
+    rerun: str
+
+
+FIRST = Study(
+    records="stage_one.jsonl",
+    page="stage-one.md",
+    plan="stage_one_plan.md",
+    title="Did stage 1, with its earlier settings, do as well as a plain training loop?",
+    question="Is stage 1 of the library call, with its earlier defaults, never worse than a plain loop?",
+    sample="runs",
+    about="""Each run has its own split and seed, which are in no earlier trial. The call has other defaults since this study, because of its
+answer. Those measured here are the hinge loss with 3e-4 and 30 steps for learned weights, and with 1e-3 and 256 steps for random
+ones. A [second study](../../benchmarks/studies/stage_one_second_plan.md) of the present ones is not finished.""",
+    opponent="""The opponent of a network and training set is the loop with the higher mean 2AFC on unseen images of this set, over the
+runs of the study: this choice favors the loop. Nine settings were tried for the searched loop and each kind of weights. That of
+a training set is the best on the other set and on photographs with simulated answers
+([search](../../benchmarks/studies/stage_one_search.py)). The call has the same settings for both sets.""",
+    chosen="""* The call's settings were chosen with one seed on one split of each set, which are not among these, and on photographs with
+  simulated answers: six were tried for learned weights, nine for random ones ([search](../../benchmarks/studies/stage_one_call_search.py)).
+  Its runs on CIFAR-10H took half of their stated steps, by a mistake that was found after the study.
+* The search for the loop's settings for CIFAR-10H used other splits of the same 100 materials.""",
+    rerun="""At the commit 520484fb, which has these defaults:
 
 ```console
 python benchmarks/studies/stage_one_search.py --data SETS --weights WEIGHTS
 python benchmarks/studies/stage_one.py --data SETS --weights WEIGHTS --keep benchmarks/results/stage_one.jsonl
+```""",
+)
+SECOND = Study(
+    records="stage_one_second.jsonl",
+    page="stage-one-second.md",
+    plan="stage_one_second_plan.md",
+    title="Does stage 1 do as well as a plain training loop?",
+    question="Is stage 1 of the library call, with its defaults, never worse than a plain loop?",
+    sample="units, which are the splits of CIFAR-10H",
+    about="""An [earlier study](stage-one.md) answered "no", and the settings of the call were changed. A unit is a split of each set: of
+materials with one seed, of CIFAR-10H with the mean of two. Splits of materials and all seeds are in no earlier run; the splits of
+CIFAR-10H are those of the earlier study.""",
+    opponent="""The loop is the better one of two in the earlier study, for each network and training set.""",
+    chosen="""* The call's settings were chosen on other splits of both sets and on photographs with simulated answers: five were tried for
+  learned weights, twelve for random ones. The reason to try them was the earlier study, on the same splits of CIFAR-10H.""",
+    rerun="""```console
+python benchmarks/studies/stage_one_call_search.py --data SETS --weights WEIGHTS
+python benchmarks/studies/stage_one.py --data SETS --weights WEIGHTS --keep benchmarks/results/stage_one_second.jsonl
 python benchmarks/studies/stage_one_page.py
-```"""
+```""",
+)
 
 Records = Sequence[Mapping]
 
@@ -122,16 +176,18 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A network with its training set and a scored set, and values of the runs that have all methods of the cell.
+    """A network with its training set and a scored set, and values of the units that have all methods of the cell.
+
+    A unit is a run of the first study, and the runs of a split in the second one, whose values are averaged.
 
     Attributes:
         network: Name of the network.
         trained: Name of the training set.
         scored: Name of the scored set.
-        scores: 2AFC in percent by method, one value for each run. "loop" is the opponent.
-        seconds: CPU seconds by method, one value for each run.
+        scores: 2AFC in percent by method, one value for each unit. "loop" is the opponent.
+        seconds: CPU seconds by method, one value for each unit.
         setting: Rate and steps of the opponent.
-        seeds: Seeds of the runs, in the order of values.
+        units: Numbers of the units, in the order of values.
     """
 
     network: str
@@ -140,7 +196,7 @@ class Cell:
     scores: Mapping[str, np.ndarray]
     seconds: Mapping[str, np.ndarray]
     setting: str
-    seeds: Sequence[int]
+    units: Sequence[int]
 
     def lead(self, num_family: int, method: str = CALL) -> Interval:
         """Return 2AFC of a method minus that of the loop."""
@@ -158,31 +214,53 @@ def interval(values: np.ndarray, num_family: int = 1) -> Interval:
     return Interval(mean, mean - reach, mean + reach, len(values))
 
 
-def read() -> list[dict]:
-    return [json.loads(line) for line in RECORDS.read_text("utf-8").splitlines()]
+def read(study: Study) -> list[dict]:
+    """Return the records of a study; none if they are missing."""
+    path = STUDIES.parent / "results" / study.records
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
 
 
 def cells_of(records: Records) -> list[Cell]:
-    """Return the cells that have at least two runs, in the order of networks and sets."""
-    found = {}
+    """Return the cells that have at least two units, in the order of networks and sets."""
+    found: dict[tuple[str, ...], dict[int, list[Mapping]]] = {}
     for record in records:
-        key = (record["network"], record["trained"], record["method"])
-        found.setdefault(key, {})[record["seed"]] = record
+        by_unit = found.setdefault((record["network"], record["trained"], record["method"]), {})
+        by_unit.setdefault(unit_of(record), []).append(record)
     cells = []
     for network in NETWORKS:
         for trained in SETS:
-            methods = {name[2]: runs for name, runs in found.items() if name[:2] == (network, trained)}
-            seeds = sorted(set.intersection(*map(set, methods.values()))) if methods else []
-            if len(seeds) > 1:
-                methods[LOOP] = methods[find_opponent(methods, trained, seeds)]
-                cells += [cell(network, trained, scored, methods, seeds) for scored in SETS]
+            methods = {name[2]: units for name, units in found.items() if name[:2] == (network, trained)}
+            units = find_complete(methods)
+            if len(units) > 1:
+                methods[LOOP] = methods[find_opponent(methods, trained, units)]
+                cells += [cell(network, trained, scored, methods, units) for scored in SETS]
     return cells
 
 
-def find_opponent(methods: Mapping[str, Mapping], trained: str, seeds: Sequence[int]) -> str:
+def unit_of(record: Mapping) -> int:
+    """Return the number of the unit. The second study has two seeds a unit for CIFAR-10H, 100 apart."""
+    return record["seed"] % 100
+
+
+def find_complete(methods: Mapping[str, Mapping[int, Sequence]]) -> list[int]:
+    """Return the units of which all methods have all runs."""
+    numbers = [len(records) for units in methods.values() for records in units.values()]
+    whole = [
+        {unit for unit, records in units.items() if len(records) == max(numbers)}
+        for units in methods.values()
+    ]
+    return sorted(set.intersection(*whole)) if whole else []
+
+
+def find_opponent(methods: Mapping[str, Mapping], trained: str, units: Sequence[int]) -> str:
     """Return the loop with the higher mean 2AFC on unseen images of the training set."""
     loops = [name for name in (LOOP, FIXED) if name in methods]
-    return max(loops, key=lambda name: np.mean([methods[name][seed]["scores"][trained][0] for seed in seeds]))
+    return max(loops, key=lambda name: scores_of(methods[name], trained, units).mean())
+
+
+def scores_of(runs: Mapping[int, Records], scored: str, units: Sequence[int]) -> np.ndarray:
+    """Return 2AFC in percent, one value for each unit."""
+    return np.array([np.mean([100 * record["scores"][scored][0] for record in runs[unit]]) for unit in units])
 
 
 def setting_of(record: Mapping) -> str:
@@ -192,65 +270,71 @@ def setting_of(record: Mapping) -> str:
 
 
 def cell(
-    network: str, trained: str, scored: str, methods: Mapping[str, Mapping], seeds: Sequence[int]
+    network: str, trained: str, scored: str, methods: Mapping[str, Mapping], units: Sequence[int]
 ) -> Cell:
-    """Return a cell from the records of its methods by seed."""
-    scores = {
-        name: np.array([100 * runs[seed]["scores"][scored][0] for seed in seeds])
+    """Return a cell from the records of its methods by unit."""
+    scores = {name: scores_of(runs, scored, units) for name, runs in methods.items()}
+    seconds = {
+        name: np.array([np.mean([record["cpu_seconds"] for record in runs[unit]]) for unit in units])
         for name, runs in methods.items()
     }
-    seconds = {
-        name: np.array([runs[seed]["cpu_seconds"] for seed in seeds]) for name, runs in methods.items()
-    }
-    setting = setting_of(methods[LOOP][seeds[0]])
-    return Cell(network, trained, scored, scores, seconds, setting, seeds)
+    return Cell(network, trained, scored, scores, seconds, setting_of(methods[LOOP][units[0]][0]), units)
 
 
 def mean_lead(cells: Sequence[Cell]) -> Interval:
-    """Return the mean of the differences of all cells, with the interval over the runs that all cells have."""
-    common = sorted(set.intersection(*(set(each.seeds) for each in cells)))
+    """Return the mean of the differences of all cells, with the interval over the units that all cells have."""
+    common = sorted(set.intersection(*(set(each.units) for each in cells)))
     leads = []
     for each in cells:
-        places = [each.seeds.index(seed) for seed in common]
+        places = [each.units.index(seed) for seed in common]
         leads.append((each.scores[CALL] - each.scores[LOOP])[places])
     return interval(np.mean(leads, axis=0))
 
 
-def page(records: Records) -> str:
-    """Return the page."""
+def page(records: Records, study: Study) -> str:
+    """Return the page of a study."""
     cells = cells_of(records)
     parts = [
-        f"# {TITLE}",
-        from_records.box(box(cells)),
-        QUESTION,
+        f"# {study.title}",
+        from_records.box(box(cells, study)),
+        COMPARED,
+        study.about,
         answer(cells),
         "## Results",
-        PLANNED.format(num=len(cells)),
-        *missing(cells),
+        PLANNED.format(plan=study.plan, sample=study.sample, num=len(cells)),
+        *missing(cells, study),
         "**Call and loop**",
         from_records.markdown(HEAD, (row(each, len(cells)) for each in cells)),
-        "**Other methods** of the call; they are described and need not win. Intervals are not simultaneous.",
-        from_records.markdown(OTHER_HEAD, other_rows(cells)),
-        "**Loops**",
-        from_records.markdown(LOOP_HEAD, loop_rows(records, cells)),
-        SEARCHED,
+        *other_tables(records, cells),
+        study.opponent,
         "## What this does not say",
-        "\n".join([LIMITS.format(corrected=corrected(cells)), *mistaken(records)]),
+        "\n".join([LIMITS.format(chosen=study.chosen, corrected=corrected(cells)), *mistaken(records)]),
         "## Rerun",
-        RERUN,
+        study.rerun,
         about(records),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def box(cells: Sequence[Cell]) -> Answer:
+def other_tables(records: Records, cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the tables of other methods and of two loops with their headings, if the study has them."""
+    others = list(other_rows(cells))
+    if others:
+        yield "**Other methods** of the call; they are described and need not win. Intervals are not simultaneous."
+        yield from_records.markdown(OTHER_HEAD, others)
+    if any(record["method"] == FIXED for record in records):
+        yield "**Loops**"
+        yield from_records.markdown(LOOP_HEAD, loop_rows(records, cells))
+
+
+def box(cells: Sequence[Cell], study: Study) -> Answer:
     """Return the row of the box."""
     lead = mean_lead(cells)
     number = lead.text().replace(" [", " points [")
     return Answer(
-        "Is stage 1 of the library call, with its earlier defaults, never worse than a plain loop?",
+        study.question,
         word(cells),
-        f"call - loop {number}, mean over {len(cells)} cells, {lead.num} runs; worse in {num_worse(cells)} cells",
+        f"call - loop {number}, mean over {len(cells)} cells, {lead.num} {study.sample.partition(',')[0]}; worse in {num_worse(cells)} cells",
         "other networks, larger images, more training images",
     )
 
@@ -290,11 +374,11 @@ def answer(cells: Sequence[Cell]) -> str:
     return "\n".join([f"{head}\n", *parts])
 
 
-def missing(cells: Sequence[Cell]) -> Iterator[str]:
-    """Yield a sentence if planned runs are missing."""
-    few = min(len(each.seeds) for each in cells)
+def missing(cells: Sequence[Cell], study: Study) -> Iterator[str]:
+    """Yield a sentence if planned units are missing."""
+    few = min(len(each.units) for each in cells)
     if few < NUM_PLANNED or len(cells) < 2 * len(NETWORKS) * len(SETS):
-        yield f"{NUM_PLANNED} runs of {2 * len(NETWORKS) * len(SETS)} cells were planned; each of {len(cells)} has at least {few}."
+        yield f"{NUM_PLANNED} {study.sample.partition(',')[0]} of {2 * len(NETWORKS) * len(SETS)} cells were planned; each of {len(cells)} has at least {few}."
 
 
 def row(each: Cell, num_family: int) -> list[str]:
@@ -336,16 +420,18 @@ def loop_rows(records: Records, cells: Sequence[Cell]) -> Iterator[list[str]]:
         if each.trained == each.scored:
             own = [r for r in records if (r["network"], r["trained"]) == (each.network, each.trained)]
             for name in (LOOP, FIXED):
-                runs = {r["seed"]: r for r in own if r["method"] == name and r["seed"] in each.seeds}
+                runs: dict[int, list] = {}
+                for record in own:
+                    if record["method"] == name:
+                        runs.setdefault(unit_of(record), []).append(record)
                 if runs:
-                    setting = setting_of(runs[each.seeds[0]])
-                    scores = [100 * runs[seed]["scores"][each.trained][0] for seed in each.seeds]
+                    setting = setting_of(runs[each.units[0]][0])
                     yield [
                         NETWORKS[each.network],
                         SETS[each.trained],
                         "fixed" if name == FIXED else "searched",
                         setting,
-                        f"{np.mean(scores):.1f}",
+                        f"{scores_of(runs, each.trained, each.units).mean():.1f}",
                         "yes" if setting == each.setting else "",
                     ]
 
@@ -368,7 +454,7 @@ def corrected(cells: Sequence[Cell]) -> str:
     own = [each for each in cells if each.trained == each.scored == "materials"]
     if not own:
         return ""
-    factor = (1 + min(len(each.seeds) for each in own) * OVERLAP) ** 0.5
+    factor = (1 + min(len(each.units) for each in own) * OVERLAP) ** 0.5
     leads = [each.lead(len(cells)) for each in own]
     num_within = sum(factor * lead.half_width <= MAX_HALF_WIDTH for lead in leads)
     return (
@@ -389,21 +475,23 @@ def about(records: Records) -> str:
     )
 
 
-def listing(cells: Sequence[Cell]) -> str:
-    """Return the row of the page in docs/results.md."""
+def listing(cells: Sequence[Cell], study: Study) -> str:
+    """Return the row of a page in docs/results.md."""
     lead = mean_lead(cells)
     worse = f", but worse in {num_worse(cells)} of them" if num_worse(cells) else ""
     return (
-        f"| [{TITLE}](results/{PAGE.name}) | 60 images of materials or CIFAR-10H; four small networks | {word(cells)}: call - loop "
+        f"| [{study.title}](results/{study.page}) | 60 images of materials or CIFAR-10H; four small networks | {word(cells)}: call - loop "
         f"{lead.text().replace(' [', ' points [')}, mean over {len(cells)} cells{worse} |"
     )
 
 
 def write() -> None:
-    """Write the page, and print its row."""
-    records = read()
-    PAGE.write_text(page(records), encoding="utf-8")
-    print(listing(cells_of(records)))
+    """Write the pages, and print their rows."""
+    for study in (SECOND, FIRST):
+        records = read(study)
+        if records:
+            (PAGES / study.page).write_text(page(records, study), encoding="utf-8")
+            print(listing(cells_of(records), study))
 
 
 if __name__ == "__main__":

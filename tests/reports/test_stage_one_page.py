@@ -11,6 +11,7 @@ import rebuilt_stage_one
 import stage_one_page
 from helpers.command_line import ROOT
 
+FIRST, SECOND = stage_one_page.FIRST, stage_one_page.SECOND
 METHODS = {
     "lite0": ("last blocks", "linear"),
     "alexnet": ("linear",),
@@ -96,7 +97,7 @@ def test_an_interval_is_that_of_student_and_simultaneous_over_the_family():
 )
 def test_the_cells_of_a_page_are_rebuilt_by_other_formulas(made):
     records = make_records(**made)
-    count, found = rebuilt_stage_one.differences(stage_one_page.page(records), records)
+    count, found = rebuilt_stage_one.differences(stage_one_page.page(records, FIRST), records)
     assert found == []
     # box, cells, other methods, two loops but of two networks on materials
     assert count == 4 + 16 * 11 + 24 * 7 + 14 * 6
@@ -112,7 +113,7 @@ def test_the_cells_of_a_page_are_rebuilt_by_other_formulas(made):
 )
 def test_a_changed_cell_is_named(old, new, message):
     records = make_records()
-    page = stage_one_page.page(records)
+    page = stage_one_page.page(records, FIRST)
     assert old in page
     _, found = rebuilt_stage_one.differences(page.replace(old, new, 1), records)
     assert found[0].endswith(message)
@@ -131,16 +132,18 @@ def test_the_opponent_is_the_better_loop_on_unseen_images_of_the_training_set():
 def test_weights_that_the_call_takes_for_another_kind_are_stated():
     records = make_records(num_runs=2)
     sentence = "The call takes the weights of AlexNet trunk, BAPPS for random ones"
-    assert sentence not in stage_one_page.page(records)
+    assert sentence not in stage_one_page.page(records, FIRST)
     for record in records:
         record["taken_for"] = "random" if record["network"] == "alexnet" else record["taken_for"]
-    assert sentence in stage_one_page.page(records)
+    assert sentence in stage_one_page.page(records, FIRST)
 
 
 def test_missing_runs_are_stated():
     records = make_records(num_runs=4)
-    assert "20 runs of 16 cells were planned; each of 16 has at least 4." in stage_one_page.page(records)
-    assert "were planned; each" not in stage_one_page.page(make_records())
+    assert "20 runs of 16 cells were planned; each of 16 has at least 4." in stage_one_page.page(
+        records, FIRST
+    )
+    assert "were planned; each" not in stage_one_page.page(make_records(), FIRST)
 
 
 def test_the_mean_over_cells_uses_the_runs_that_all_cells_have():
@@ -150,17 +153,67 @@ def test_the_mean_over_cells_uses_the_runs_that_all_cells_have():
     fewer = stage_one_page.cells_of(part)
     assert stage_one_page.mean_lead(cells).num == 5
     assert stage_one_page.mean_lead(fewer).num == 4
-    assert {len(each.seeds) for each in fewer if each.network == "lite0"} == {5}
+    assert {len(each.units) for each in fewer if each.network == "lite0"} == {5}
 
 
-@pytest.mark.parametrize("page", [path for path in (rebuilt_stage_one.PAGE,) if path.is_file()])
-def test_every_cell_of_the_published_page_is_that_of_the_records(page):
-    lines = rebuilt_stage_one.RECORDS.read_text("utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
-    count, found = rebuilt_stage_one.differences(page.read_text("utf-8"), records)
+def make_second_records(**made):
+    """Return records of the second study: CIFAR-10H has two seeds a unit, and there is one loop and no other method."""
+    records = []
+    for record in make_records(**made):
+        if record["method"] in ("untouched", "loop", "default"):
+            seeds = (90, 190) if record["trained"] == "cifar10h" else (90,)
+            records += [{**record, "seed": seed + record["seed"]} for seed in seeds]
+    for record in records:
+        sign = 1 if record["seed"] >= 200 else -1
+        of_two = record["trained"] == "cifar10h"
+        record["scores"] = {
+            name: [values[0] + 0.2 * sign * of_two, *values[1:]] for name, values in record["scores"].items()
+        }
+    return records
+
+
+def test_the_seeds_of_a_split_are_averaged():
+    first, second = stage_one_page.cells_of(make_records()), stage_one_page.cells_of(make_second_records())
+    for each, other in zip(first, second, strict=True):
+        for method in ("untouched", "loop", "default"):
+            np.testing.assert_allclose(each.scores[method], other.scores[method])
+    assert stage_one_page.mean_lead(second).num == 20
+
+
+def test_a_unit_without_one_of_its_runs_does_not_count():
+    records = make_second_records(num_runs=5)
+    part = [
+        each
+        for each in records
+        if (each["network"], each["seed"], each["method"]) != ("alexnet", 202, "loop")
+    ]
+    cells = stage_one_page.cells_of(part)
+    assert {len(each.units) for each in cells if each.network == "alexnet"} == {4, 5}
+    page = stage_one_page.page(part, SECOND)
+    assert "20 units of 16 cells were planned; each of 16 has at least 4." in page
+    assert rebuilt_stage_one.differences(page, part) == (4 + 16 * 11, [])
+    assert "4 units; worse in " in page
+
+
+def test_a_study_with_one_loop_and_no_other_methods_has_one_table():
+    page = stage_one_page.page(make_second_records(), SECOND)
+    assert "**Loops**" not in page
+    assert "**Other methods**" not in page
+    assert page.count("\n|---") + page.count("\n| ---") == 2
+
+
+@pytest.mark.parametrize("study", [FIRST, SECOND], ids=lambda study: study.page)
+def test_every_cell_of_a_published_page_is_that_of_the_records(study):
+    page = stage_one_page.PAGES / study.page
+    records = stage_one_page.read(study)
+    if not page.is_file():
+        pytest.skip("the study is not finished")
+    text = page.read_text("utf-8")
+    assert json.loads(rebuilt_stage_one.PAGES[page].read_text("utf-8").splitlines()[0]) == records[0]
+    count, found = rebuilt_stage_one.differences(text, records)
     assert found == []
     assert count > 10
-    assert page.read_text("utf-8") == stage_one_page.page(records)
+    assert text == stage_one_page.page(records, study)
 
 
 def test_the_scripts_do_not_import_the_package():
