@@ -65,6 +65,7 @@ class CallSetting(NamedTuple):
 SETTINGS = {
     "learned": (
         CallSetting("logistic", 3e-4, 24, True),
+        CallSetting("logistic", 3e-4, 26, True),
         CallSetting("logistic", 3e-4, 28, True),
         CallSetting("logistic", 4e-4, 24, True),
         CallSetting("logistic", 4e-4, 26, True),

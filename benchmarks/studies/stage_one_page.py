@@ -145,7 +145,7 @@ SECOND = Study(
 materials with one seed, of CIFAR-10H with the mean of two. Splits of materials and all seeds are in no earlier run; the splits of
 CIFAR-10H are those of the earlier study.""",
     opponent="""The loop is the better one of two in the earlier study, for each network and training set.""",
-    chosen="""* The call's settings were chosen on other splits of both sets and on photographs with simulated answers: five were tried for
+    chosen="""* The call's settings were chosen on other splits of both sets and on photographs with simulated answers: six were tried for
   learned weights, twelve for random ones. The reason to try them was the earlier study, on the same splits of CIFAR-10H.""",
     rerun="""```console
 python benchmarks/studies/stage_one_call_search.py --data SETS --weights WEIGHTS

@@ -15,7 +15,7 @@ DEFAULT_BATCH_SIZE = 128
 MAX_BATCH_SIZE = 4096
 IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 # steps of a stage that encodes all images in each step
-LEARNED_LR = 4e-4
+LEARNED_LR = 3e-4
 LEARNED_STEPS = 26
 RANDOM_STEPS = 66
 NUM_EVALUATIONS = 8
