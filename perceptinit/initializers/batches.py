@@ -16,7 +16,7 @@ MAX_BATCH_SIZE = 4096
 IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 # steps of a stage that encodes all images in each step
 LEARNED_LR = 3e-4
-LEARNED_STEPS = 26
+LEARNED_STEPS = 24
 RANDOM_STEPS = 66
 NUM_EVALUATIONS = 8
 PATIENCE = NUM_EVALUATIONS // 2  # so that no run stops in its first half
