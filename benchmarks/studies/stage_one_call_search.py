@@ -84,6 +84,7 @@ SETTINGS = {
         CallSetting("logistic", 1e-3, 66),
         CallSetting("agreement hinge", 1e-3, 66),
         CallSetting("agreement hinge", 1e-3, 120),
+        CallSetting("agreement hinge", 1e-3, 256),
     ),
 }
 

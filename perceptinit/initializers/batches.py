@@ -17,7 +17,7 @@ IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgmen
 # steps of a stage that encodes all images in each step
 LEARNED_LR = 3e-4
 LEARNED_STEPS = 24
-RANDOM_STEPS = 66
+RANDOM_STEPS = 256
 NUM_EVALUATIONS = 8
 PATIENCE = NUM_EVALUATIONS // 2  # so that no run stops in its first half
 MANY_IMAGES = 50_000  # minutes of CPU time for a small network

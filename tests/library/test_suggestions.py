@@ -60,7 +60,7 @@ def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept
     assert learned.pop("epochs") == math.ceil(LEARNED_STEPS / 2)
     assert random.pop("epochs") == math.ceil(RANDOM_STEPS / 2)
     assert learned.pop("eval_every") == 2
-    assert random.pop("eval_every") == 5
+    assert random.pop("eval_every") == 16
     common = {"batch_size": "auto", "patience": 4}
     assert learned == {"lr": LEARNED_LR, "loss": "logistic", "weighting": "votes", "flip": True, **common}
     assert random == {"lr": 1e-3, "loss": "hinge", "margin": 0.3, "weighting": "agreement", **common}
