@@ -95,7 +95,7 @@ def test_a_stage_of_one_step_names_the_initializer_once():
         apply_perceptual_init(
             timm.create_model("test_vit"), judgments=few, epochs=1, progress=False, cache=False
         )
-    assert str(error.value).count("initializer 'triplet-hinge'") == 1
+    assert str(error.value).count("initializer 'triplet'") == 1
 
 
 NEWCOMERS = [
