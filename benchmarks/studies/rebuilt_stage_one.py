@@ -47,6 +47,10 @@ class Runs:
         units = sorted({unit for _, unit in sizes})
         return [unit for unit in units if all(sizes.get((method, unit)) == whole for method in methods)]
 
+    def are_averaged(self) -> bool:
+        """Return whether a unit has several runs."""
+        return any(len(found) > 1 for found in self._found.values())
+
     def loops(self, network: str, trained: str) -> list[str]:
         """Return the names of the loops, with the opponent first: the better one on unseen images of the training set."""
         names = {key[2] for key in self._found if key[:2] == (network, trained) and "loop" in key[2]}
@@ -171,8 +175,8 @@ def box(runs: Runs, rows: Sequence[Row], cells: Sequence[Row]) -> Iterator[Row]:
     elif max(high - low for _, low, high in families) <= 5 and mean[1] > -0.5 and 2 * good >= len(cells):
         word = "yes"
     lead = f"call - loop {text_of(mean, ' points')}, mean over {len(cells)} cells"
-    for question, _, shown, change in rows:
-        sample = "units" if " units; " in shown else "runs"
+    sample = "units" if runs.are_averaged() else "runs"
+    for question, _, _, change in rows:
         number = f"{lead}, {len(means)} {sample}; worse in {num_worse} cells"
         yield [question, word, number, change]
 

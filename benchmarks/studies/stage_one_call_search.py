@@ -90,7 +90,10 @@ SETTINGS = {
 
 
 def settings_of(network: str, name: str) -> list[CallSetting]:
-    """Return the settings that are tried for a network and set. The first is that of the plain loop."""
+    """Return the settings that are tried for a network and set.
+
+    The first is that of the plain loop, which for photographs is that for CIFAR-10H.
+    """
     loop = stage_one.LOOP.get((network, name)) or stage_one.LOOP[network, "cifar10h"]
     return [CallSetting(LOOP, *loop), *SETTINGS[stage_one.kind_of(network)]]
 
@@ -98,7 +101,7 @@ def settings_of(network: str, name: str) -> list[CallSetting]:
 def rank(records: Sequence[Mapping[str, Any]], kind: str) -> Iterator[tuple[CallSetting, dict[str, float]]]:
     """Yield each setting with its mean gains, by set and over the sets, and its CPU seconds.
 
-    Settings of the loop are one, with zeros.
+    The loop is one setting with rate and steps 0, because its settings differ between networks.
     """
     found: dict[CallSetting, dict[str, list[tuple[float, float]]]] = {}
     for record in records:

@@ -90,7 +90,7 @@ class Study:
         plan: Name of the plan.
         title: Title of the page.
         question: Question of the box.
-        sample: What the intervals are over, in the plural.
+        sample: What the intervals are over: "runs", or "units" of several runs.
         about: Paragraph on splits, seeds and settings.
         opponent: Paragraph on the choice of the loop.
         chosen: Bullets on the choice of settings, as limits of the study.
@@ -118,7 +118,7 @@ FIRST = Study(
     sample="runs",
     about="""Each run has its own split and seed, which are in no earlier trial. The call has other defaults since this study, because of its
 answer. Those measured here are the hinge loss with 3e-4 and 30 steps for learned weights, and with 1e-3 and 256 steps for random
-ones. A [second study](../../benchmarks/studies/stage_one_second_plan.md) of the present ones is not finished.""",
+ones. A [second study](../../benchmarks/studies/stage_one_second_plan.md) of the present ones is planned and has no runs yet.""",
     opponent="""The opponent of a network and training set is the loop with the higher mean 2AFC on unseen images of this set, over the
 runs of the study: this choice favors the loop. Nine settings were tried for the searched loop and each kind of weights. That of
 a training set is the best on the other set and on photographs with simulated answers
@@ -140,7 +140,7 @@ SECOND = Study(
     plan="stage_one_second_plan.md",
     title="Does stage 1 do as well as a plain training loop?",
     question="Is stage 1 of the library call, with its defaults, never worse than a plain loop?",
-    sample="units, which are the splits of CIFAR-10H",
+    sample="units",
     about="""An [earlier study](stage-one.md) answered "no", and the settings of the call were changed. A unit is a split of each set: of
 materials with one seed, of CIFAR-10H with the mean of two. Splits of materials and all seeds are in no earlier run; the splits of
 CIFAR-10H are those of the earlier study.""",
@@ -286,7 +286,7 @@ def mean_lead(cells: Sequence[Cell]) -> Interval:
     common = sorted(set.intersection(*(set(each.units) for each in cells)))
     leads = []
     for each in cells:
-        places = [each.units.index(seed) for seed in common]
+        places = [each.units.index(unit) for unit in common]
         leads.append((each.scores[CALL] - each.scores[LOOP])[places])
     return interval(np.mean(leads, axis=0))
 
@@ -334,7 +334,7 @@ def box(cells: Sequence[Cell], study: Study) -> Answer:
     return Answer(
         study.question,
         word(cells),
-        f"call - loop {number}, mean over {len(cells)} cells, {lead.num} {study.sample.partition(',')[0]}; worse in {num_worse(cells)} cells",
+        f"call - loop {number}, mean over {len(cells)} cells, {lead.num} {study.sample}; worse in {num_worse(cells)} cells",
         "other networks, larger images, more training images",
     )
 
@@ -378,7 +378,7 @@ def missing(cells: Sequence[Cell], study: Study) -> Iterator[str]:
     """Yield a sentence if planned units are missing."""
     few = min(len(each.units) for each in cells)
     if few < NUM_PLANNED or len(cells) < 2 * len(NETWORKS) * len(SETS):
-        yield f"{NUM_PLANNED} {study.sample.partition(',')[0]} of {2 * len(NETWORKS) * len(SETS)} cells were planned; each of {len(cells)} has at least {few}."
+        yield f"{NUM_PLANNED} {study.sample} of {2 * len(NETWORKS) * len(SETS)} cells were planned; each of {len(cells)} has at least {few}."
 
 
 def row(each: Cell, num_family: int) -> list[str]:

@@ -15,7 +15,6 @@ DEFAULT_BATCH_SIZE = 128
 MAX_BATCH_SIZE = 4096
 IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 # steps of a stage that encodes all images in each step
-LEARNED_LR = 3e-4
 LEARNED_STEPS = 24
 RANDOM_STEPS = 256
 NUM_EVALUATIONS = 8
@@ -62,10 +61,7 @@ def suggest_settings(
         given: Settings of the caller, by key.
         epochs: Number of epochs, given or by default.
     """
-    settings: dict[str, Any] = {
-        "lr": LEARNED_LR if was_learned else 1e-3,
-        **_suggest_loss(was_learned, given),
-    }
+    settings: dict[str, Any] = {"lr": 3e-4 if was_learned else 1e-3, **_suggest_loss(was_learned, given)}
     if was_learned and not is_partly_frozen and not given.get("last_blocks"):
         settings["flip"] = True
     if not {"epochs", "batch_size"} & given.keys():

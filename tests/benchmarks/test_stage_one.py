@@ -76,6 +76,18 @@ def test_the_first_plan_states_the_settings_that_the_search_of_the_loop_chose():
         assert f"| {kind} | {names[trained]} | {digits} | {steps} |" in FIRST_PLAN
 
 
+def test_the_first_plan_states_the_gains_of_the_settings_before_the_first_study():
+    records = stage_one.read_records(stage_one_call_search.FIRST_RECORDS)
+    for kind, setting, words in (
+        ("learned", ("hinge", 3e-4, 30), "hinge, 3e-4, 30 steps | +9.9, {} |"),
+        ("random", ("hinge", 1e-3, 256), "the best of the mean | +7.2, +7.0; {} |"),
+    ):
+        means = {found: each["all"] for found, each in stage_one_call_search.rank(records, kind)}
+        shipped = means[stage_one_call_search.CallSetting(*setting)]
+        assert words.format(f"{100 * shipped:+.1f}") in FIRST_PLAN
+        assert kind == "learned" or shipped == max(means.values())
+
+
 def test_the_shipped_settings_of_the_call_and_their_gains_are_those_of_the_second_plan():
     records = stage_one.read_records(stage_one_call_search.RECORDS)
     for kind, steps in (("learned", LEARNED_STEPS), ("random", RANDOM_STEPS)):

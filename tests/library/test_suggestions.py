@@ -13,7 +13,7 @@ from helpers.stage_one import Colours, hinge_initializer
 from torch import nn
 
 from perceptinit import apply_perceptual_init
-from perceptinit.initializers.batches import LEARNED_LR, LEARNED_STEPS, RANDOM_STEPS, suggest_settings
+from perceptinit.initializers.batches import LEARNED_STEPS, RANDOM_STEPS, suggest_settings
 from perceptinit.initializers.norms import are_learned
 from perceptinit.library.applying import ELSEWHERE
 
@@ -62,7 +62,7 @@ def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept
     assert learned.pop("eval_every") == 2
     assert random.pop("eval_every") == 16
     common = {"batch_size": "auto", "patience": 4}
-    assert learned == {"lr": LEARNED_LR, "loss": "logistic", "weighting": "votes", "flip": True, **common}
+    assert learned == {"lr": 3e-4, "loss": "logistic", "weighting": "votes", "flip": True, **common}
     assert random == {"lr": 1e-3, "loss": "hinge", "margin": 0.3, "weighting": "agreement", **common}
 
 
@@ -127,7 +127,7 @@ def test_the_call_prints_which_settings_it_took(capsys):
     model = timm.create_model("test_resnet")
     next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)).running_mean += 0.1
     report, printed = call(model, capsys, epochs=2, batch_size=32)
-    settings = f"lr={LEARNED_LR}, loss='logistic', weighting='votes', flip=True, eval_every=1, patience=4"
+    settings = "lr=0.0003, loss='logistic', weighting='votes', flip=True, eval_every=1, patience=4"
     assert f"settings for learned weights: {settings}. Pass other" in printed
     assert report.metrics["norm_layers_frozen"] == report.metrics["norm_layers"] > 0
     assert ELSEWHERE in printed

@@ -195,7 +195,7 @@ def test_a_unit_without_one_of_its_runs_does_not_count():
     assert "4 units; worse in " in page
 
 
-def test_a_study_with_one_loop_and_no_other_methods_has_one_table():
+def test_a_study_with_one_loop_and_no_other_methods_has_the_box_and_one_table():
     page = stage_one_page.page(make_second_records(), SECOND)
     assert "**Loops**" not in page
     assert "**Other methods**" not in page
