@@ -53,7 +53,8 @@ LOOP = "loop"
 class CallSetting(NamedTuple):
     """Loss, learning rate and number of steps of the call, and whether images are flipped.
 
-    The hinge loss has equal weights for judgments; "agreement hinge" has |2p - 1|, where p is the share of votes.
+    Weights of judgments are equal for the hinge loss, votes for the logistic loss, and |2p - 1| for "agreement ...", where p
+    is the share of votes. The temperature is 0.1, and 0.2 for "agreement logistic".
     """
 
     loss: str
@@ -85,6 +86,8 @@ SETTINGS = {
         CallSetting("agreement hinge", 1e-3, 66),
         CallSetting("agreement hinge", 1e-3, 120),
         CallSetting("agreement hinge", 1e-3, 256),
+        CallSetting("logistic", 3e-4, 150),
+        CallSetting("agreement logistic", 5e-4, 150),
     ),
 }
 
@@ -138,6 +141,7 @@ def measure(
             "hinge": {"margin": MARGINS[stage_one.kind_of(network)]},
             "agreement hinge": {"margin": MARGINS[stage_one.kind_of(network)], "weighting": "agreement"},
             "logistic": {"weighting": "votes"},
+            "agreement logistic": {"temperature": 0.2, "weighting": "agreement"},
         }
         keys = {
             "loss": setting.loss.split()[-1],

@@ -92,7 +92,7 @@ def test_the_shipped_settings_of_the_call_and_their_gains_are_those_of_the_secon
     records = stage_one.read_records(stage_one_call_search.RECORDS)
     for kind, steps in (("learned", LEARNED_STEPS), ("random", RANDOM_STEPS)):
         taken = suggest_settings(np.arange(9).reshape(3, 3), kind == "learned", False, {}, 32)
-        loss = {"votes": "logistic", "agreement": "agreement hinge"}[taken["weighting"]]
+        loss = {"votes": "", "agreement": "agreement "}[taken["weighting"]] + taken["loss"]
         shipped = stage_one_call_search.CallSetting(loss, taken["lr"], steps, taken.get("flip", False))
         ranked = dict(stage_one_call_search.rank(records, kind))
         assert shipped in ranked
@@ -101,6 +101,33 @@ def test_the_shipped_settings_of_the_call_and_their_gains_are_those_of_the_secon
                 f"{100 * means[name]:+.1f}" for name in ("cifar10h", "materials", "photographs", "all")
             ]
             assert f"| {' | '.join([*numbers, format(means['seconds'], '.0f')])} |" in SECOND_PLAN
+
+
+def test_the_second_plan_states_the_gains_of_the_trial_for_random_weights():
+    leads = {}
+    for name, network, trained in (
+        ("ViT", "random-vit", "cifar10h"),
+        ("ResNet", "random-resnet", "materials"),
+    ):
+        gains = {}
+        for record in stage_one.read_records(stage_one_call_search.RESULTS / "stage_one_random_trial.jsonl"):
+            if (record["network"], record["set"]) == (network, trained):
+                key = tuple(
+                    record.get(name) for name in ("loss", "temperature", "margin", "weighting", "lr", "steps")
+                )
+                place = (record["split"], record["seed"])
+                gains.setdefault(key, {})[place] = record["after"] - record["before"]
+        (loop,) = [found for key, found in gains.items() if key[0] == "loop"]
+        for key, found in gains.items():
+            lead = 100 * np.mean([found[place] - loop[place] for place in found])
+            leads.setdefault(key, {})[name] = f"{lead:+.1f} | {len(found)} |"
+    assert len(leads) > 15
+    for (loss, temperature, margin, weighting, lr, steps), by in leads.items():
+        if loss == "loop":
+            continue
+        width = f"margin {margin:g}" if loss == "hinge" else f"temperature {temperature:g}"
+        cells = " ".join(by.get(name, "| |") for name in ("ViT", "ResNet"))
+        assert f"| {loss}, {width}, {weighting}, {lr:g}, {steps} | {cells}" in SECOND_PLAN
 
 
 def test_the_page_has_the_comparison_of_budgets_of_the_records():
