@@ -53,8 +53,8 @@ LOOP = "loop"
 class CallSetting(NamedTuple):
     """Loss, learning rate and number of steps of the call, and whether images are flipped.
 
-    Weights of judgments are equal for the hinge loss, votes for the logistic loss, and |2p - 1| for "agreement ...", where p
-    is the share of votes. The temperature is 0.1, and 0.2 for "agreement logistic".
+    Weights of judgments are equal for the hinge loss, votes for the logistic loss, and |2p - 1| for "agreement ..." and
+    "soft ...", where p is the share of votes. The temperature is 0.1, 0.2 for "agreement ..." and 0.3 for "soft ...".
     """
 
     loss: str
@@ -88,6 +88,7 @@ SETTINGS = {
         CallSetting("agreement hinge", 1e-3, 256),
         CallSetting("logistic", 3e-4, 150),
         CallSetting("agreement logistic", 5e-4, 150),
+        CallSetting("soft logistic", 1e-3, 150),
     ),
 }
 
@@ -142,6 +143,7 @@ def measure(
             "agreement hinge": {"margin": MARGINS[stage_one.kind_of(network)], "weighting": "agreement"},
             "logistic": {"weighting": "votes"},
             "agreement logistic": {"temperature": 0.2, "weighting": "agreement"},
+            "soft logistic": {"temperature": 0.3, "weighting": "agreement"},
         }
         keys = {
             "loss": setting.loss.split()[-1],

@@ -16,7 +16,7 @@ MAX_BATCH_SIZE = 4096
 IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 # steps of a stage that encodes all images in each step
 LEARNED_STEPS = 24
-RANDOM_STEPS = 256
+RANDOM_STEPS = 150
 NUM_EVALUATIONS = 8
 PATIENCE = NUM_EVALUATIONS // 2  # so that no run stops in its first half
 MANY_IMAGES = 50_000  # minutes of CPU time for a small network
@@ -75,12 +75,14 @@ def suggest_settings(
 
 
 def _suggest_loss(was_learned: bool, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the loss and its settings. A given margin implies the hinge loss, a temperature the logistic."""
-    is_logistic = "temperature" in given or (was_learned and "margin" not in given)
-    loss = given.get("loss", "logistic" if is_logistic else "hinge")
+    """Return the loss and its settings. A given margin implies the hinge loss; else it is the logistic."""
+    loss = given.get("loss", "hinge" if "margin" in given else "logistic")
     if loss == "hinge":
         return {"loss": loss, "margin": 0.1 if was_learned else 0.3, "weighting": "agreement"}
-    return {"loss": loss, "weighting": "votes"} if loss == "logistic" else {"loss": loss}
+    if loss == "logistic":
+        weights = {"weighting": "votes"} if was_learned else {"temperature": 0.3, "weighting": "agreement"}
+        return {"loss": loss, **weights}
+    return {"loss": loss}
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:

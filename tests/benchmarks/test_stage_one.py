@@ -92,7 +92,7 @@ def test_the_shipped_settings_of_the_call_and_their_gains_are_those_of_the_secon
     records = stage_one.read_records(stage_one_call_search.RECORDS)
     for kind, steps in (("learned", LEARNED_STEPS), ("random", RANDOM_STEPS)):
         taken = suggest_settings(np.arange(9).reshape(3, 3), kind == "learned", False, {}, 32)
-        loss = {"votes": "", "agreement": "agreement "}[taken["weighting"]] + taken["loss"]
+        loss = {"votes": "", "agreement": "soft "}[taken["weighting"]] + taken["loss"]
         shipped = stage_one_call_search.CallSetting(loss, taken["lr"], steps, taken.get("flip", False))
         ranked = dict(stage_one_call_search.rank(records, kind))
         assert shipped in ranked

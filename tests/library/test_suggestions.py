@@ -60,10 +60,10 @@ def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept
     assert learned.pop("epochs") == math.ceil(LEARNED_STEPS / 2)
     assert random.pop("epochs") == math.ceil(RANDOM_STEPS / 2)
     assert learned.pop("eval_every") == 2
-    assert random.pop("eval_every") == 16
+    assert random.pop("eval_every") == 10
     common = {"batch_size": "auto", "patience": 4}
     assert learned == {"lr": 3e-4, "loss": "logistic", "weighting": "votes", "flip": True, **common}
-    assert random == {"lr": 1e-3, "loss": "hinge", "margin": 0.3, "weighting": "agreement", **common}
+    assert random == {"lr": 1e-3, "loss": "logistic", "temperature": 0.3, "weighting": "agreement", **common}
 
 
 def test_many_images_have_the_number_of_epochs_of_a_recipe():
@@ -72,7 +72,7 @@ def test_many_images_have_the_number_of_epochs_of_a_recipe():
 
 def test_given_settings_and_those_that_depend_on_them_are_not_chosen():
     assert suggest_settings(FEW, False, False, {"lr": 1.0, "epochs": 3}, 3) == {
-        "loss": "hinge", "margin": 0.3, "weighting": "agreement", "eval_every": 1, "patience": 4,
+        "loss": "logistic", "temperature": 0.3, "weighting": "agreement", "eval_every": 1, "patience": 4,
     }  # fmt: skip
     given = {"lr": 1.0, "loss": "info-nce", "flip": False, "batch_size": 8, "eval_every": 0}
     assert suggest_settings(FEW, True, False, given, 32) == {}
@@ -86,7 +86,10 @@ def test_a_given_margin_or_temperature_decides_the_loss(was_learned):
         )
 
     assert suggested(margin=0.2) == {"loss": "hinge", "weighting": "agreement"}
-    assert suggested(temperature=0.2) == {"loss": "logistic", "weighting": "votes"}
+    assert suggested(temperature=0.2) == {
+        "loss": "logistic",
+        "weighting": "votes" if was_learned else "agreement",
+    }
     margin = 0.1 if was_learned else 0.3
     assert suggested(loss="hinge") == {"margin": margin, "weighting": "agreement"}
 
@@ -119,7 +122,7 @@ def call(model, capsys, **options):
 def test_the_call_prints_which_settings_it_took(capsys):
     torch.manual_seed(0)
     report, printed = call(timm.create_model("test_resnet"), capsys, epochs=2, batch_size=32)
-    settings = "lr=0.001, loss='hinge', margin=0.3, weighting='agreement', eval_every=1, patience=4"
+    settings = "lr=0.001, loss='logistic', temperature=0.3, weighting='agreement', eval_every=1, patience=4"
     assert f"triplet: settings for random weights: {settings}. Pass other values to change them" in printed
     assert "triplet: 4 steps encode 384 images, about" in printed
     assert report.metrics["kept_epoch"] in (1, 2)
@@ -165,4 +168,4 @@ def test_one_epoch_of_the_shallow_vit_does_not_collapse(capsys):
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2)
     report, _ = call(model, capsys, epochs=1, judgments=("synthetic", {"num_train": 500, "num_val": 100}))
-    assert report.metrics["spread_after"] > 0.2 * report.metrics["spread_before"]
+    assert report.metrics["spread_after"] > 0.15 * report.metrics["spread_before"]

@@ -47,7 +47,7 @@ def test_the_call_without_settings_ends_without_an_error_and_improves(name, caps
     )
     printed = " ".join(capsys.readouterr().err.split())
     assert (
-        "triplet: settings for random weights: lr=0.001, loss='hinge', margin=0.3, weighting='agreement', batch_size='auto'"
+        "triplet: settings for random weights: lr=0.001, loss='logistic', temperature=0.3, weighting='agreement', batch_size='auto'"
         in printed
     )
     assert "Pass other values to change them" in printed
