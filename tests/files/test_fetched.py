@@ -15,6 +15,7 @@ from perceptinit.files.remote import copies, fetched, network, transfer
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.copies import local_file
 from perceptinit.files.remote.fetched import FetchedCache, Piece
+from perceptinit.files.remote.read_ahead import ReadAhead, _Use as Use
 from perceptinit.files.remote.store import match_files, read, stat
 from perceptinit.files.remote.transfer import Part
 
@@ -110,6 +111,29 @@ def test_a_piece_with_a_flipped_bit_is_fetched_again(bucket, tmp_path, caplog, a
     assert again.read_bytes() == b"a" * 100
     assert bucket.sent["/a.tar"] == 100
     assert caplog.messages == [f"{path}: damaged, so it is fetched again"]
+
+
+def test_an_intact_piece_is_not_fetched_again(bucket, tmp_path, another_process):
+    (a,) = pieces_of(bucket, "a")
+    FetchedCache(150, tmp_path / "shards").hold(a)[1].release()
+    bucket.sent.clear()
+    another_process()
+    path, held = FetchedCache(150, tmp_path / "shards").hold(a)
+    assert path.read_bytes() == b"a" * 100
+    assert "/a.tar" not in bucket.sent
+    held.release()
+
+
+def test_pieces_that_are_planned_at_once_fit_the_cache(bucket, tmp_path):
+    pieces = pieces_of(bucket, "abc")
+    uses = [Use(piece, first=0, last=1) for piece in pieces]
+    ahead = ReadAhead(
+        FetchedCache(250, tmp_path / "shards"), 250, uses, lambda piece, path: path.read_bytes()
+    )
+    ahead.reached(0, 1)
+    assert [ahead.get(piece) for piece in pieces] == [b"a" * 100, b"b" * 100, None]
+    ahead.reached(2, 3)  # the first two are not needed again
+    ahead.close()
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[3]", b'{"a.tar": 1}'])

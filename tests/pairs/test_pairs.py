@@ -16,6 +16,7 @@ from perceptinit.pairs.csv_pairs import CsvPairs
 from perceptinit.pairs.parquet_pairs import ParquetPairs
 from perceptinit.pairs.paths import count_names, expand
 from perceptinit.pairs.shard_index import scan
+from perceptinit.pairs.sizes import describe_files
 from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 
@@ -344,6 +345,8 @@ def test_parquet_returns_the_rows_of_all_files_by_row_group(tmp_path):
     write_parquet(tmp_path / "0.parquet", images=[b"0", b"1", b"2"], texts=["a", "b", "c"])
     write_parquet(tmp_path / "1.parquet", images=[b"3"], texts=["d"])
     pairs = parquet(tmp_path / "*.parquet", cached_row_groups=1)
+    assert describe_files(pairs)["num_files"] == 2
+    assert list(pairs.file_names) == ["0.parquet", "1.parquet"]
     assert list(pairs.preflight()) == []
     assert pairs.block_sizes == [2, 1, 1]
     assert pairs.max_shuffle_blocks == 1

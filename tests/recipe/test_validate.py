@@ -4,6 +4,7 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -141,6 +142,18 @@ def test_the_activations_of_a_published_tower_are_those_of_the_next_test():
     for found, expected in ((tracer.image, IMAGE), (tracer.text, TEXT)):
         assert found.per_row == pytest.approx(expected.per_row, rel=0.01)
         assert found.fixed == pytest.approx(expected.fixed, rel=0.1)
+
+
+def test_captions_whose_tokens_are_unknown_count_with_their_padding():
+    tracer = memory.Tracer(load_recipe("quickstart"), "fp32")
+
+    def share(text):
+        pairs = SimpleNamespace(num_pairs=3, pair=lambda index: SimpleNamespace(text=text))
+        return tracer.packed_share(pairs)
+
+    assert share("a dog") < 0.5
+    assert share([49406, 320, 49407]) == 1.0
+    assert tracer.packed_share(None) == 1.0
 
 
 def test_validate_prints_the_resources_of_each_stage(cli, monkeypatch):

@@ -110,6 +110,8 @@ def test_events_are_stored_as_json_lines(full):
     assert events[-1]["kind"] == "run-end"
     assert {"stage-start", "step", "scores", "stage-end"} <= {event["kind"] for event in events}
     assert {(event["arm"], event["seed"]) for event in events} == {("pi", 1)}
+    steps = [event["step"] for event in events if (event["kind"], event["stage"]) == ("step", "pretrain")]
+    assert steps == [3, 6]  # the ends of both epochs; else, every tenth step
 
 
 def test_a_finished_run_is_not_repeated(full):

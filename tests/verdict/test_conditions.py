@@ -1,17 +1,22 @@
 """The table of conditions: its page, its output and its states."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers.command_line import run_command
 from helpers.judging import summary
+from helpers.made_runs import JUDGMENTS
+from helpers.made_verdicts import made, trained_on
 from situations.catalogue import SITUATIONS
 from situations.made import write_runs
 
 from perceptinit.analysis.compare import compare
+from perceptinit.analysis.decisions import Outcome
 from perceptinit.results.runs import load_runs
-from perceptinit.verdict.claim import State
+from perceptinit.verdict.claim import Claim, State
 from perceptinit.verdict.conditions import CONDITIONS
+from perceptinit.verdict.evidence import find_room
 
 PAGE = (Path(__file__).parents[2] / "docs/compare.md").read_text("utf-8")
 COLUMNS = ("worth", "no difference", "structure", "trivial", "published")  # in the order of the page
@@ -65,3 +70,15 @@ def test_a_condition_does_not_apply_without_judgments(tmp_path):
     states = {each.condition: each.state for each in worth.checked}
     assert states["Stage 1 has not seen the evaluated images."] == State.DOES_NOT_APPLY
     assert worth.is_firm
+
+
+def test_arms_at_chance_cannot_be_called_equivalent_in_a_score_without_an_upper_end(tmp_path):
+    arms = {"random": ([], (2.31, 2.30, 2.32)), "pi": (trained_on(JUDGMENTS), (2.30, 2.31, 2.33))}
+    comparison = made(tmp_path, arms, name="loss/x", chance=2.3026, higher_is_better=False)
+    score = replace(comparison.primary, is_share=False)
+    claim = Claim(
+        comparison=comparison, score=score, arm="pi", reference="random", outcome=Outcome.EQUIVALENT
+    )
+    found = find_room(claim)
+    assert found.state is State.REFUTED
+    assert found.reason.endswith("random (2.310) is less than 0.001 from chance")

@@ -267,6 +267,19 @@ def test_an_undecided_difference_asks_for_images_or_people_if_they_limit_it(tmp_
     assert sentences[2].endswith("chance: use more people, not more seeds.")
 
 
+def test_more_images_are_not_asked_for_while_seeds_vary_more(tmp_path):
+    score = three_arms(tmp_path, JUDGMENTS, (0.55, 0.49, 0.55)).primary
+    difference = score.differences[0]
+    sentences = []
+    for images in (2e-5, 1e-4):  # 20 more seeds leave a squared standard error of 7e-5
+        parts = Components(0.0097, 8e-4, images, 0.0, 3, 100, 0.0, 10)
+        wide = replace(difference, two_way=estimate_two_way(parts, 0.999))
+        made = replace(score, components={difference.contrast: parts}, differences=(wide,))
+        sentences.append(verdict(made, difference.contrast).sentence)
+    assert sentences[0].endswith("Even 20 more seeds would not decide it with 80 % chance.")
+    assert sentences[1].endswith("use more images, not more seeds.")
+
+
 def test_the_sentence_mentions_the_simulated_world(tmp_path):
     comparison = three_arms(tmp_path, SYNTHETIC, num_examples=10_000, with_items=True)
     assert summary(comparison).readings == (
