@@ -183,7 +183,15 @@ def _load(model: nn.Module, config: OpenClip.Config) -> Mapping[str, Any]:
         load_weights(Path(path))  # raises if the file is damaged
     else:
         about = open_clip.get_pretrained_cfg(config.model, config.pretrained)
-        path = open_clip.download_pretrained(about)
+        try:
+            path = open_clip.download_pretrained(about)
+        except (
+            Exception
+        ) as error:  # its clients raise dozens of error types for a missing or unreachable file
+            raise CheckpointError(
+                f"weights '{config.pretrained}' of open_clip model '{config.model}' cannot be downloaded "
+                f"({error}). Without a network, set 'pretrained' to a local .safetensors file"
+            ) from error
     try:
         # converts other layouts, and resizes position embeddings
         open_clip.load_checkpoint(model, path, strict=True)

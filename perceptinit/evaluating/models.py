@@ -153,6 +153,9 @@ def _find_named(kind: str, rest: str, registry: Registry) -> EvalModel:
 
 
 def _read_backbone(kind: str, model: str, registry: Registry) -> Spec:
+    name, _, tag = model.partition(".")
+    if kind == "timm" and tag:  # the backbone takes mean and std of the tag, and not its weights
+        raise UsageError(f"timm:{model}: '{tag}' names weights. They follow a colon: timm:{name}:{tag}")
     return require_valid(read_spec(registry, "backbone", {"use": kind, "model": model}, "backbone"))
 
 

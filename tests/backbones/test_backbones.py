@@ -534,6 +534,15 @@ def test_weights_of_a_different_model_are_refused(tmp_path):
         tiny(OpenClip, pretrained=str(path))
 
 
+def test_open_clip_without_a_network_suggests_a_local_file(monkeypatch):
+    def fetch(*_, **__):
+        raise FileNotFoundError("offline")
+
+    monkeypatch.setattr("open_clip.download_pretrained", fetch)
+    with pytest.raises(CheckpointError, match=r"'openai' .* \(offline\).*set 'pretrained' to a local \.safe"):
+        OpenClip(OpenClip.Config(model="ViT-B-32-quickgelu", pretrained="openai")).build()
+
+
 def test_preflight_reports_a_missing_weights_file(tmp_path):
     path = tmp_path / "absent.safetensors"
     [problem] = OpenClip(OpenClip.Config(pretrained=str(path))).preflight()

@@ -246,6 +246,10 @@ def test_a_timm_model_is_evaluated_on_image_measures_only(cli, tmp_path):
             ["nowhere"],
             "nowhere: no such file or folder, and not open-clip:MODEL, timm:MODEL or package.module:function",
         ),
+        (
+            ["timm:resnet50.a1_in1k"],
+            "timm:resnet50.a1_in1k: 'a1_in1k' names weights. They follow a colon: timm:resnet50:a1_in1k",
+        ),
         (["open-clip:ViT-B-33"], "open_clip has no model 'ViT-B-33'"),
         (["timm:test_vit"], "no evaluator. Name judgments, test sets or a recipe with --on"),
         (["a", "--weights", "last"], "--weights: no weights 'last'"),
