@@ -9,10 +9,11 @@ import torch
 
 from perceptinit.components.building import Spec
 from perceptinit.compute.devices import choose_device, usable_cores
-from perceptinit.errors import count
+from perceptinit.errors import UsageError, count
 from perceptinit.recipe.cost import (
     DECODE_SECONDS,
     TRAINING_FACTOR,
+    USABLE_SHARE,
     ModelCost,
     list_stages,
     model_cost,
@@ -31,6 +32,7 @@ CARDS_GB = (24, 40, 80)
 RATE = 400e12
 CORE_RATE = 80e9
 LONG_SECONDS = 3600  # of training on this CPU, after which other devices matter
+CONTEXT_BYTES = 0.6e9  # of a process on a GPU, besides tensors
 MOST_SECONDS = 100 * 3600  # longer times are in days
 
 
@@ -69,6 +71,31 @@ def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str
                 found[key] = (title, *_row(spec, work, flops, memory))
     evaluations = (_evaluation_row(recipe, slot, cost) for slot in recipe.evals)
     return [*found.values(), *filter(None, evaluations)]
+
+
+def check_shared_gpus(recipe: Recipe, jobs: int) -> None:
+    """Check that the simultaneous runs on a GPU fit its memory, if there are more runs than GPUs.
+
+    Raises:
+        UsageError: If they do not fit.
+    """
+    num_gpus = torch.cuda.device_count()
+    num_shared = math.ceil(jobs / num_gpus)
+    if num_shared == 1:
+        return
+    tracer_of = cache(partial(Tracer, recipe))
+    specs = {str(spec.table()): spec for arm in recipe.arms for _, spec in list_stages(recipe, arm)}
+    trained = [(spec, work) for spec in specs.values() if (work := stage_work(spec)).steps]
+    stages = [StageMemory.of(recipe, spec, work, tracer_of) for spec, work in trained]
+    each = CONTEXT_BYTES + max((stage.total_bytes(stage.micro_batch) for stage in stages), default=0)
+    total = torch.cuda.get_device_properties(0).total_memory
+    most = int(USABLE_SHARE * total / each)
+    if num_shared > most:
+        advice = f"--jobs {most * num_gpus}" if most else "micro_batch"
+        raise UsageError(
+            f"--jobs: {num_shared} runs on one GPU need about {num_shared} x {each / GB:.1f} GB, and it has "
+            f"{total / GB:.1f} GB. Use {advice}"
+        )
 
 
 def _evaluation_row(recipe: Recipe, slot: EvalSlot, cost: ModelCost) -> tuple[str, ...] | None:

@@ -62,8 +62,11 @@ def run_recipe(
         place = distributed.local_device(choose_device(device))
         sweep = Sweep(cells, place, fresh, num_workers=num_workers)
         if min(jobs, len(cells)) > 1:
+            from perceptinit.running.resources import check_shared_gpus
             from perceptinit.running.workers import run_in_workers
 
+            if place == "cuda":
+                check_shared_gpus(recipe, min(jobs, len(cells)))
             return run_in_workers(sweep, jobs, num_workers)
         set_up_process(sweep.device)
         return sweep.work()

@@ -11,7 +11,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from perceptinit.compute.devices import usable_cores
-from perceptinit.errors import count
+from perceptinit.errors import UsageError, count
 from perceptinit.recipe.cost import work_lines
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import EvalSlot
@@ -142,6 +142,32 @@ def test_the_activations_of_a_published_tower_are_those_of_the_next_test():
     for found, expected in ((tracer.image, IMAGE), (tracer.text, TEXT)):
         assert found.per_row == pytest.approx(expected.per_row, rel=0.01)
         assert found.fixed == pytest.approx(expected.fixed, rel=0.1)
+
+
+@pytest.mark.parametrize(("num_gpus", "jobs", "gb"), [(1, 1, 0.1), (2, 2, 0.1), (1, 3, 8), (2, 6, 8)])
+def test_runs_share_gpus_whose_memory_suffices(monkeypatch, num_gpus, jobs, gb):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: num_gpus)
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=gb * memory.GB)
+    )
+    resources.check_shared_gpus(load_recipe("quickstart"), jobs)
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "jobs", "gb", "message"),
+    [
+        (1, 9, 4, r"9 runs on one GPU need about 9 x 0\.\d GB, and it has 4\.0 GB\. Use --jobs [3-6]$"),
+        (2, 9, 4, r"5 runs on one GPU .* Use --jobs (6|8)$"),
+        (1, 2, 0.1, r"2 runs on one GPU .* it has 0\.1 GB\. Use micro_batch$"),
+    ],
+)
+def test_runs_that_exceed_the_memory_of_a_gpu_are_refused(monkeypatch, num_gpus, jobs, gb, message):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: num_gpus)
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=gb * memory.GB)
+    )
+    with pytest.raises(UsageError, match=message):
+        resources.check_shared_gpus(load_recipe("quickstart"), jobs)
 
 
 def test_captions_whose_tokens_are_unknown_count_with_their_padding():
