@@ -2,7 +2,7 @@
 
     python benchmarks/studies/rebuilt_cells.py      -> the number of compared cells by page, and each difference
 
-Those of beyond-labels, drawings, fewer-pairs, ladder, ladder-frozen, simulated-share and stage-one are made by scripts that do not
+Those of beyond-labels, drawings, fewer-pairs, ladder, ladder-frozen, simulated-share, stage-one and stage-one-earlier are made by scripts that do not
 import the package either. The other pages in `WITHOUT_RECORDS` have no records.
 """
 

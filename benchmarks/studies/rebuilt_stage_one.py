@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks/results"
 # records of each page
 PAGES = {
-    ROOT / "docs/results/stage-one.md": RESULTS / "stage_one.jsonl",
-    ROOT / "docs/results/stage-one-second.md": RESULTS / "stage_one_second.jsonl",
+    ROOT / "docs/results/stage-one.md": RESULTS / "stage_one_second.jsonl",
+    ROOT / "docs/results/stage-one-earlier.md": RESULTS / "stage_one.jsonl",
 }
 NAMES = {
     "EfficientNet-Lite0, ImageNet": "lite0",
@@ -177,7 +177,7 @@ def box(runs: Runs, rows: Sequence[Row], cells: Sequence[Row]) -> Iterator[Row]:
     lead = f"call - loop {text_of(mean, ' points')}, mean over {len(cells)} cells"
     sample = "units" if runs.are_averaged() else "runs"
     for question, _, _, change in rows:
-        number = f"{lead}, {len(means)} {sample}; worse in {num_worse} cells"
+        number = f"{lead}, {len(means)} {sample}; worse in {num_worse} cell{'' if num_worse == 1 else 's'}"
         yield [question, word, number, change]
 
 

@@ -62,7 +62,7 @@ def test_the_order_of_call_and_loop_alternates_between_units_and_between_seeds()
 
 
 def test_the_loop_is_the_better_one_of_the_first_study():
-    page = (ROOT / "docs/results/stage-one.md").read_text("utf-8")
+    page = (ROOT / "docs/results/stage-one-earlier.md").read_text("utf-8")
     for (network, trained), (lr, steps) in stage_one.LOOP.items():
         about = f"| {stage_one_page.NETWORKS[network]} | {stage_one_page.SETS[trained]} "
         (row,) = [line for line in page.splitlines() if line.startswith(about) and line.endswith("| yes |")]
