@@ -61,7 +61,7 @@ def suggest_settings(
         given: Settings of the caller, by key.
         epochs: Number of epochs, given or by default.
     """
-    settings: dict[str, Any] = {"lr": 3e-4 if was_learned else 1e-3, **_suggest_loss(was_learned, given)}
+    settings: dict[str, Any] = {}
     if was_learned and not is_partly_frozen and not given.get("last_blocks"):
         settings["flip"] = True
     if not {"epochs", "batch_size"} & given.keys():
@@ -69,14 +69,23 @@ def suggest_settings(
         if len(np.unique(columns)) <= IMAGES_PER_STEP:
             epochs = math.ceil((LEARNED_STEPS if was_learned else RANDOM_STEPS) / num_batches)
         settings |= {"batch_size": "auto", "epochs": epochs}
+    size = (settings | dict(given)).get("batch_size", DEFAULT_BATCH_SIZE)
+    steps = epochs * math.ceil(len(columns) / (choose_batch_size(columns) if size == "auto" else size))
+    loss = _suggest_loss(was_learned, steps >= RANDOM_STEPS, given)
+    settings = {"lr": 3e-4 if was_learned else 1e-3, **loss, **settings}
     if not {"eval_every", "eval_split", "patience"} & given.keys():
         settings |= {"eval_every": math.ceil(epochs / NUM_EVALUATIONS), "patience": PATIENCE}
     return {key: value for key, value in settings.items() if key not in given}
 
 
-def _suggest_loss(was_learned: bool, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the loss and its settings. A given margin implies the hinge loss; else it is the logistic."""
-    loss = given.get("loss", "hinge" if "margin" in given else "logistic")
+def _suggest_loss(was_learned: bool, is_long: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the loss and its settings. A given margin implies the hinge loss, a temperature the logistic.
+
+    Random weights take the hinge loss for a short stage: the first steps of the logistic loss contract their
+    embeddings, which later steps expand.
+    """
+    is_logistic = "temperature" in given or ((was_learned or is_long) and "margin" not in given)
+    loss = given.get("loss", "logistic" if is_logistic else "hinge")
     if loss == "hinge":
         return {"loss": loss, "margin": 0.1 if was_learned else 0.3, "weighting": "agreement"}
     if loss == "logistic":

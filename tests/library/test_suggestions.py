@@ -70,9 +70,18 @@ def test_many_images_have_the_number_of_epochs_of_a_recipe():
     assert suggest_settings(MANY, True, False, {}, 32)["epochs"] == 32
 
 
+def test_short_stages_of_random_weights_take_the_hinge_loss():
+    num_batches = math.ceil(len(FEW) / 100)
+    short, long = (
+        suggest_settings(FEW, False, False, {"epochs": epochs, "batch_size": 100}, epochs)
+        for epochs in ((RANDOM_STEPS - 1) // num_batches, math.ceil(RANDOM_STEPS / num_batches))
+    )
+    assert (short["loss"], long["loss"]) == ("hinge", "logistic")
+
+
 def test_given_settings_and_those_that_depend_on_them_are_not_chosen():
     assert suggest_settings(FEW, False, False, {"lr": 1.0, "epochs": 3}, 3) == {
-        "loss": "logistic", "temperature": 0.3, "weighting": "agreement", "eval_every": 1, "patience": 4,
+        "loss": "hinge", "margin": 0.3, "weighting": "agreement", "eval_every": 1, "patience": 4,
     }  # fmt: skip
     given = {"lr": 1.0, "loss": "info-nce", "flip": False, "batch_size": 8, "eval_every": 0}
     assert suggest_settings(FEW, True, False, given, 32) == {}
@@ -122,7 +131,7 @@ def call(model, capsys, **options):
 def test_the_call_prints_which_settings_it_took(capsys):
     torch.manual_seed(0)
     report, printed = call(timm.create_model("test_resnet"), capsys, epochs=2, batch_size=32)
-    settings = "lr=0.001, loss='logistic', temperature=0.3, weighting='agreement', eval_every=1, patience=4"
+    settings = "lr=0.001, loss='hinge', margin=0.3, weighting='agreement', eval_every=1, patience=4"
     assert f"triplet: settings for random weights: {settings}. Pass other values to change them" in printed
     assert "triplet: 4 steps encode 384 images, about" in printed
     assert report.metrics["kept_epoch"] in (1, 2)
@@ -168,4 +177,4 @@ def test_one_epoch_of_the_shallow_vit_does_not_collapse(capsys):
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2)
     report, _ = call(model, capsys, epochs=1, judgments=("synthetic", {"num_train": 500, "num_val": 100}))
-    assert report.metrics["spread_after"] > 0.15 * report.metrics["spread_before"]
+    assert report.metrics["spread_after"] > 0.2 * report.metrics["spread_before"]
