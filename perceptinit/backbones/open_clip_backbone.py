@@ -185,9 +185,7 @@ def _load(model: nn.Module, config: OpenClip.Config) -> Mapping[str, Any]:
         about = open_clip.get_pretrained_cfg(config.model, config.pretrained)
         try:
             path = open_clip.download_pretrained(about)
-        except (
-            Exception
-        ) as error:  # its clients raise dozens of error types for a missing or unreachable file
+        except Exception as error:  # of one of several clients, with dozens of types
             raise CheckpointError(
                 f"weights '{config.pretrained}' of open_clip model '{config.model}' cannot be downloaded "
                 f"({error}). Without a network, set 'pretrained' to a local .safetensors file"

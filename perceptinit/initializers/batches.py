@@ -64,14 +64,14 @@ def suggest_settings(
     settings: dict[str, Any] = {}
     if was_learned and not is_partly_frozen and not given.get("last_blocks"):
         settings["flip"] = True
-    if not {"epochs", "batch_size"} & given.keys():
-        num_batches = math.ceil(len(columns) / choose_batch_size(columns))
+    is_free = not {"epochs", "batch_size"} & given.keys()
+    size: Any = "auto" if is_free else given.get("batch_size", DEFAULT_BATCH_SIZE)
+    num_batches = math.ceil(len(columns) / (choose_batch_size(columns) if size == "auto" else size))
+    if is_free:
         if len(np.unique(columns)) <= IMAGES_PER_STEP:
             epochs = math.ceil((LEARNED_STEPS if was_learned else RANDOM_STEPS) / num_batches)
-        settings |= {"batch_size": "auto", "epochs": epochs}
-    size = (settings | dict(given)).get("batch_size", DEFAULT_BATCH_SIZE)
-    steps = epochs * math.ceil(len(columns) / (choose_batch_size(columns) if size == "auto" else size))
-    loss = _suggest_loss(was_learned, steps >= RANDOM_STEPS, given)
+        settings |= {"batch_size": size, "epochs": epochs}
+    loss = _suggest_loss(was_learned, epochs * num_batches >= RANDOM_STEPS, given)
     settings = {"lr": 3e-4 if was_learned else 1e-3, **loss, **settings}
     if not {"eval_every", "eval_split", "patience"} & given.keys():
         settings |= {"eval_every": math.ceil(epochs / NUM_EVALUATIONS), "patience": PATIENCE}

@@ -31,7 +31,7 @@ FIELDS = (
     *("arm", "seed", "measure", "data_set", *AXES, "item", "value", "status", *FACTS, "sd", "n", "details"),
 )
 WIDE_MEASURE = "score"
-WITH_DEVIATION = re.compile(r"\d\s*(±|\+/?-|\()\s*\d")  # 76.3 ± 0.2, 76.3 (0.2)
+WITH_DEVIATION = re.compile(r"[\d.]+ *%? *(±|\+/?-|\() *[\d.]+ *%?\)?")  # 76.3 ± 0.2, 76.3 (0.2)
 # columns of run tables that are neither scores nor settings, with those that identify the table first
 RUN_TABLES = {
     "mlflow.search_runs": ("run_id", "status", "experiment_id", "artifact_uri", "start_time", "end_time"),
@@ -182,7 +182,7 @@ def _ask(table: Columns, given: Mapping[str, str], found: Mapping[str, Sequence[
             named[name] = next(iter(columns), "COLUMN")
     start = f"{table.path}: {'; '.join(reasons)}"
     for name in sorted(table.names):
-        if any(WITH_DEVIATION.search(str(cell)) for cell in table.distinct[name]):
+        if any(WITH_DEVIATION.fullmatch(str(cell).strip()) for cell in table.distinct[name]):
             return DataError(f"{start}. '{name}' holds means with deviations: use columns mean, sd and n")
     columns_option = quote(",".join(map("=".join, named.items())))
     command = f"perceptinit compare {quote(str(table.path))} --columns {columns_option}"

@@ -74,7 +74,7 @@ def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str
 
 
 def check_shared_gpus(recipe: Recipe, jobs: int) -> None:
-    """Check that the simultaneous runs on a GPU fit its memory, if there are more runs than GPUs.
+    """Check that training of the runs that share a GPU fits its memory, if there are more runs than GPUs.
 
     Raises:
         UsageError: If they do not fit.
@@ -91,10 +91,10 @@ def check_shared_gpus(recipe: Recipe, jobs: int) -> None:
     total = torch.cuda.get_device_properties(0).total_memory
     most = int(USABLE_SHARE * total / each)
     if num_shared > most:
-        advice = f"--jobs {most * num_gpus}" if most else "micro_batch"
+        advice = f"Use --jobs {most * num_gpus}" if most else "Set a smaller micro_batch"
         raise UsageError(
             f"--jobs: {num_shared} runs on one GPU need about {num_shared} x {each / GB:.1f} GB, and it has "
-            f"{total / GB:.1f} GB. Use {advice}"
+            f"{total / GB:.1f} GB. {advice}"
         )
 
 

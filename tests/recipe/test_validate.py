@@ -158,7 +158,7 @@ def test_runs_share_gpus_whose_memory_suffices(monkeypatch, num_gpus, jobs, gb):
     [
         (1, 9, 4, r"9 runs on one GPU need about 9 x 0\.\d GB, and it has 4\.0 GB\. Use --jobs [3-6]$"),
         (2, 9, 4, r"5 runs on one GPU .* Use --jobs (6|8)$"),
-        (1, 2, 0.1, r"2 runs on one GPU .* it has 0\.1 GB\. Use micro_batch$"),
+        (1, 2, 0.1, r"2 runs on one GPU .* it has 0\.1 GB\. Set a smaller micro_batch$"),
     ],
 )
 def test_runs_that_exceed_the_memory_of_a_gpu_are_refused(monkeypatch, num_gpus, jobs, gb, message):

@@ -255,6 +255,10 @@ def test_columns_name_the_fields_of_a_table(tmp_path):
             "in init, acc. 'acc' holds means with deviations: use columns mean, sd and n",
         ),
         (
+            "init,acc\nrandom 1 (2),0.5\npi,0.6\n",
+            "no column for 'seed' in init, acc. Choose one, such as: perceptinit compare ",
+        ),
+        (
             f"{HEADER}\nrandom,0,acc,0.5\npi,0,acc,0.6\npi,0,acc,0.7\n",
             "row 3: the run has more than one row for acc. Keep one (2 such rows: 3, 4)",
         ),
