@@ -1,4 +1,4 @@
-"""Random crops, flips and color jitter, drawn from each sample's generator."""
+"""Random crops, flips, color jitter, RandAugment and erasing, drawn from each sample's generator."""
 
 # H W image, S = size: height and width of the square
 import math
@@ -35,6 +35,8 @@ class Augment:
             in random order, to 80 % of the images.
         grey_share: Share of images converted to grayscale.
         blur_share: Share of blurred images.
+        rand_augment: Magnitude of RandAugment before the changes of color, 0 to 10; 0 disables it.
+        erase_share: Share of images in which a random box becomes noise.
         decoding: "fast" decodes large JPEGs at reduced size, see `images.decoding.load_box`.
         background: Color behind transparent pixels.
         interpolation: Resampling filter.
@@ -49,6 +51,8 @@ class Augment:
     jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     grey_share: float = 0.0
     blur_share: float = 0.0
+    rand_augment: float = 0.0
+    erase_share: float = 0.0
     decoding: Decode = "quality"
     background: Color = WHITE
     interpolation: Interpolation = "bicubic"
@@ -77,8 +81,14 @@ class Augment:
             square = padded[:, top : top + size, left : left + size]
         if self.flip and rng.random() < 0.5:
             square = square[:, :, ::-1]
+        if self.rand_augment:
+            from perceptinit.pairs.rand_augment import rand_augment
+
+            square = rand_augment(square, self.rand_augment, rng)
         if any(self.jitter) or self.grey_share or self.blur_share:
             square = self._change_colours(square, rng)
+        if self.erase_share and rng.random() < self.erase_share:
+            square = _erase(square, rng)
         return square
 
     def _change_colours(self, square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -95,6 +105,17 @@ class Augment:
             radius = min(math.ceil(3 * sigma), image.shape[-1] - 1)
             image = TF.gaussian_blur(image, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
         return image.numpy()
+
+
+def _erase(square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Replace a random box by noise."""
+    from perceptinit.pairs.rand_augment import ERASED_RATIO, ERASED_SHARE, noise_like
+
+    erased = square.copy()
+    size = square.shape[-1]
+    top, left, h, w = random_box(size, size, ERASED_SHARE, ERASED_RATIO, rng)
+    erased[:, top : top + h, left : left + w] = noise_like((3, h, w), rng)
+    return erased
 
 
 def random_box(

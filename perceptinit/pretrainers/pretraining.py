@@ -302,6 +302,8 @@ class Pretraining(ABC):
                 jitter=config.jitter,
                 grey_share=config.grey_share,
                 blur_share=config.blur_share,
+                rand_augment=config.rand_augment or 0.0,
+                erase_share=config.erase_share or 0.0,
                 decoding=config.decode,
                 background=colour_of(config.background),
                 interpolation=config.interpolation or "bicubic",

@@ -16,6 +16,7 @@ from perceptinit.pretrainers.non_finite import OnNonFinite
 
 ShareBelowOne = Annotated[float, Ge(0), Lt(1)]
 PositiveShare = Annotated[float, Gt(0), Le(1)]
+Magnitude = Annotated[float, Ge(0), Le(10)]
 HueShift = Annotated[float, Ge(0), Le(0.5)]
 
 
@@ -93,6 +94,11 @@ class TrainingConfig:
     """Share of images converted to gray (MoCo v2 and PI paper: 0.2)."""
     blur_share: Share = 0.0
     """Share of blurred images, with sigma 0.1 to 2 pixels (MoCo v2 and PI paper: 0.5)."""
+    rand_augment: Magnitude | None = None
+    """Magnitude of timm's RandAugment, 0 to 10: two random operations, each with probability 0.5 (DeiT: 9,
+    timm's rand-m9-mstd0.5-inc1). timm then has no jitter."""
+    erase_share: Share | None = None
+    """Share of images in which a random box becomes noise (Zhong et al. 2020; DeiT: 0.25)."""
     decode: Decode = "quality"
     """"quality" decodes at full size; resized pixels are within 2 gray levels of PIL's. "fast" decodes JPEGs
     at 1/2 (1/4, 1/8) of their size if the crop is at least 3 (6, 12) times the image size of the model.

@@ -12,10 +12,11 @@ import numpy as np
 from perceptinit.configs import NEUTRAL
 from perceptinit.errors import DataError, problems_of
 from perceptinit.files.remote.addresses import is_remote
+from perceptinit.pairs.published import need_of, source_of
 from perceptinit.test_sets.readers import SPLIT, has_shards, read_zero_shot_set
 from perceptinit.test_sets.remote import fetch_remote
 from perceptinit.test_sets.sets import ZeroShotSet
-from perceptinit.types import Classes, Pair
+from perceptinit.types import Classes, DataNeed, Pair
 
 
 @dataclass(eq=False)
@@ -43,6 +44,16 @@ class LabelledImages:
     def block_sizes(self) -> list[int]:
         """Return one block: images can be read in any order."""
         return [self.num_pairs]
+
+    @property
+    def published_num_pairs(self) -> int | None:
+        """Return the published number of images if the folder has the name of a known source."""
+        source = source_of(self.config.path)
+        return source.num_pairs if source else None
+
+    def needs(self) -> Iterator[DataNeed]:
+        """Yield a `DataNeed` for the images, with details if the folder has the name of a known source."""
+        yield need_of(self.config.path, next(self.preflight(), ""))
 
     def pair(self, index: int) -> Pair:
         """Return image `index` with the name of its class."""

@@ -338,30 +338,42 @@ def test_expectations_do_not_change_fingerprints():
 
 
 SHIPPED = sorted((folder_of_shipped() / "yardsticks").glob("*.toml"))
-# published value, pairs seen, maximum and minimum learning rate, patch size and width of the image tower
+# score, published value, pairs per step, pairs seen, maximum and minimum learning rate, patch size and width of the image tower
+TOP1 = "top1/imagenet1k"
 SETTINGS = {
-    "datacomp_medium": (17.55, 128_000_000, 5e-4, 0.0, 32, 768),
-    "datacomp_small": (2.70, 12_800_000, 5e-4, 0.0, 32, 768),
-    "declip_yfcc15m_b32": (32.8, 128_001 * 4096, 1e-3, 0.0, 32, 768),
-    "slip_cc3m_b16": (17.1, 40 * (3_318_333 // 4096) * 4096, 5e-4, 1e-5, 16, 768),
-    "slip_yfcc15m_b16": (37.6, 25 * (14_829_396 // 4096) * 4096, 5e-4, 1e-5, 16, 768),
-    "slip_yfcc15m_s16": (32.7, 25 * (14_829_396 // 4096) * 4096, 5e-4, 1e-5, 16, 384),
+    "datacomp_medium": (TOP1, 17.55, 4096, 128_000_000, 5e-4, 0.0, 32, 768),
+    "datacomp_small": (TOP1, 2.70, 4096, 12_800_000, 5e-4, 0.0, 32, 768),
+    "declip_yfcc15m_b32": (TOP1, 32.8, 4096, 128_001 * 4096, 1e-3, 0.0, 32, 768),
+    "deit_small_imagenet": (
+        "accuracy/val",
+        79.9,
+        1024,
+        300 * (1_281_167 // 1024) * 1024,
+        1e-3,
+        1e-5,
+        16,
+        384,
+    ),
+    "slip_cc3m_b16": (TOP1, 17.1, 4096, 40 * (3_318_333 // 4096) * 4096, 5e-4, 1e-5, 16, 768),
+    "slip_yfcc15m_b16": (TOP1, 37.6, 4096, 25 * (14_829_396 // 4096) * 4096, 5e-4, 1e-5, 16, 768),
+    "slip_yfcc15m_s16": (TOP1, 32.7, 4096, 25 * (14_829_396 // 4096) * 4096, 5e-4, 1e-5, 16, 384),
+    "vit_tiny_cifar100": ("accuracy/test", 72.4, 512, 300 * (50_000 // 512) * 512, 2e-3, 1e-6, 16, 192),
 }
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
 def test_a_published_score_states_its_setting_cost_and_value(path, monkeypatch, tmp_path):
-    for name in ("NIGHTS", "YFCC15M", "YFCC15M_V2", "CC3M", "DATACOMP", "EVAL"):
+    for name in ("NIGHTS", "YFCC15M", "YFCC15M_V2", "CC3M", "DATACOMP", "EVAL", "IMAGENET", "CIFAR100"):
         monkeypatch.delenv(f"{name}_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)  # no data
     recipe = load_recipe(path)
-    value, samples, lr, min_lr, patch, width = SETTINGS[path.stem]
+    score, value, batch_size, samples, lr, min_lr, patch, width = SETTINGS[path.stem]
     (first, *_) = recipe.expected
-    assert (first.arm, first.score, first.value) == ("random", "top1/imagenet1k", value)
+    assert (first.arm, first.score, first.value) == ("random", score, value)
     assert (recipe.warnings, list(doubts(recipe))) == ((), [])
     assert len(list(describe_published(recipe))) == len(recipe.expected)  # all have the setting of the recipe
     plan = recipe.pretrain.build().plan()
-    assert plan.num_images == plan.steps * 4096 == samples
+    assert plan.num_images == plan.steps * batch_size == samples
     assert abs(samples - (first.samples_seen or samples)) <= 0.01 * samples
     assert (recipe.pretrain.config.lr, recipe.pretrain.config.min_lr) == (lr, min_lr)
     with torch.device("meta"):
@@ -374,10 +386,12 @@ def test_a_published_score_states_its_setting_cost_and_value(path, monkeypatch, 
     )  # missing data is the only obstacle
 
 
-def test_a_published_score_with_many_keys_finishes_a_smoke_run(tmp_path):
-    recipe = load_recipe("declip_yfcc15m_b32").smoke()
+@pytest.mark.parametrize("name", ["declip_yfcc15m_b32", "deit_small_imagenet", "vit_tiny_cifar100"])
+def test_a_published_score_with_many_keys_finishes_a_smoke_run(name, tmp_path):
+    recipe = load_recipe(name).smoke()
     (found,) = run_recipe(recipe, arms=["random"], out=tmp_path, device="cpu")
     assert found["status"] == "finished"
     comparison = compare(load_runs([tmp_path / recipe.name]))
-    (sentence,) = [each.sentence for each in judge_published(comparison)]
+    sentence, *others = (each.sentence for each in judge_published(comparison))
     assert "undecided, another setting (smoke run) is not judged" in sentence
+    assert len(others) == (name == "vit_tiny_cifar100")  # weight-selection has a published score, too

@@ -11,7 +11,7 @@ def list_sources() -> list[tuple[str, ...]]:
         (
             name,
             f"{each.num_pairs:,}",
-            f"{each.size_bytes / 1e9:,.0f} GB" if each.size_bytes else "",
+            _gigabytes(each.size_bytes) if each.size_bytes else "",
             each.license,
         )
         for name, each in published_pairs().items()
@@ -23,7 +23,7 @@ def card(name: str) -> str:
     source = published_pairs()[name]
     size = "size not stated"
     if source.size_bytes:
-        size = f"{source.size_bytes / 1e9:,.0f} GB ({source.size_source})"
+        size = f"{_gigabytes(source.size_bytes)} ({source.size_source})"
     return (
         f"{source.title}\n{source.num_pairs:,} pairs; {size}\nLicense: {source.license}\n"
         f"Cite: {source.citation}\n{source.how(folder_of_shipped())}"
@@ -31,6 +31,12 @@ def card(name: str) -> str:
 
 
 def refuse_pairs(name: str) -> None:
-    """Raise UsageError for an image-text source, which only img2dataset can download."""
+    """Raise UsageError for a source whose images other software downloads."""
     if name in published_pairs():
-        raise UsageError(f"{name}: its images are on many servers. Use img2dataset:\n{card(name)}")
+        raise UsageError(
+            f"{name}: use the commands below, because perceptinit does not download it:\n{card(name)}"
+        )
+
+
+def _gigabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:,.{0 if size_bytes >= 1e9 else 1}f} GB"
