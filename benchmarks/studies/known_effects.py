@@ -57,6 +57,7 @@ OF_ITEMS = (
     "accuracy/few-labels-as-trained",
     "image_recall_10/titles",
     "top1/aside",
+    "top1/at-peak",
 )  # primary scores whose values by image are saved
 MEASURES = ("top1", "accuracy")  # of the tables
 # contrasts that the tool does not make: arm, reference, whether the contrast was planned

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 from from_records import read_items
-from rebuilt_cells import KEPT, NUMBER, Row, renumbered, tables, word_of
+from rebuilt_cells import KEPT, NUMBER, Row, level_of_looks, renumbered, tables, word_of
 from scipy import optimize, stats
 
 RATES = ("3e-4", "1e-3", "3e-3")
 SIZES = {"250": "beyond-labels", "1,000": "beyond-labels-1000"}
 LOSS, TOP_1, FEW = "cross-entropy/shares", "top1/aside", "accuracy/few-labels"
+PEAK = "top1/at-peak"
 
 
 @cache
@@ -75,7 +76,7 @@ def differences_of(
     return by_seed, np.array([a[score] - b[score] for a, b in items])
 
 
-def limits(by_seed: np.ndarray, by_image: np.ndarray | None, num_family: int) -> tuple[float, float, float]:
+def limits(by_seed: np.ndarray, by_image: np.ndarray | None, num_family: float) -> tuple[float, float, float]:
     """Return a mean with the limits of its interval; over seeds and images by the mean squares of the two-way layout."""
     num, middle = len(by_seed), float(by_seed.mean())
     variance, degrees = float(by_seed.var(ddof=1)) / num, num - 1.0
@@ -100,7 +101,7 @@ def limits(by_seed: np.ndarray, by_image: np.ndarray | None, num_family: int) ->
 
 
 def lead(
-    first: tuple[str, str], second: tuple[str, str], score: str, num_family: int = 1, points: bool = True
+    first: tuple[str, str], second: tuple[str, str], score: str, num_family: float = 1, points: bool = True
 ) -> str:
     """Return a difference with its interval, in points or in the unit of the score."""
     factor, digits = (100, 1) if points else (1, 3)
@@ -110,19 +111,28 @@ def lead(
 
 
 def outcome(
-    first: tuple[str, str], second: tuple[str, str], score: str, lower_is_better: bool = False
+    first: tuple[str, str],
+    second: tuple[str, str],
+    score: str,
+    lower_is_better: bool = False,
+    num_family: float = 1,
 ) -> str:
     """Return the answer by the rule of docs/compare.md with delta 0.01; the sign-flip test counts from six seeds on."""
     by_seed, by_image = differences_of(first, second, score)
-    middle, low, high = limits(by_seed, by_image, 1)
+    middle, low, high = limits(by_seed, by_image, num_family)
     is_seen = low > 0 or high < 0
     if len(by_seed) >= 6:
-        signs = np.array([*product((1, -1), repeat=len(by_seed))])
-        is_seen &= bool((np.abs(signs @ by_seed) >= abs(by_seed.sum()) - 1e-12).mean() <= 0.05)
+        is_seen &= sign_flips(by_seed) <= 0.05 / num_family
     word = "better" if (middle < 0) == lower_is_better else "worse"
     if low > -0.01 and high < 0.01:
         return "equivalent (better by less than 0.01)" if is_seen and word == "better" else "equivalent"
     return word if is_seen else "undecided"
+
+
+def sign_flips(by_seed: np.ndarray) -> float:
+    """Return the share of all signs of differences whose sum is at least as far from 0."""
+    signs = np.array([*product((1, -1), repeat=len(by_seed))])
+    return float((np.abs(signs @ by_seed) >= abs(by_seed.sum()) - 1e-12).mean())
 
 
 def power(first: tuple[str, str], second: tuple[str, str], score: str, num: int, sign: int = 1) -> str:
@@ -170,6 +180,43 @@ def fewer_pairs(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
             learned(folder, arm),
             spread,
             str(len(runs(folder, arm))),
+        ]
+
+
+@cache
+def family_of_looks() -> float:
+    """Return the number of contrasts whose Bonferroni level is that of looks at 10 to 24 seeds."""
+    return 0.05 / (1 - level_of_looks(10, 24))
+
+
+def few_pairs_peak(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    folder, looks = "few-pairs-peak", family_of_looks()
+    is_open = True
+    for name, *_ in rows:
+        if head[0] == "contrast":
+            pair = (folder, "people"), (folder, name.removeprefix("people - "))
+            by_seed, _ = differences_of(*pair, PEAK)
+            found = outcome(*pair, PEAK, num_family=looks).partition(" (")[0] if is_open else "not tested"
+            is_open &= found not in ("undecided", "not tested")
+            yield [name, lead(*pair, PEAK, looks), found, f"{sign_flips(by_seed):.3f}", lead(*pair, TOP_1)]
+            continue
+        pair = (folder, name), (folder, "random")
+        records = [
+            json.loads((each / "record.json").read_text("utf-8")) for *_, each in runs(*pair[0]).values()
+        ]
+        chosen = [
+            [s["extra"]["chosen_at"] for s in each["scores"] if s["name"] == PEAK][-1] for each in records
+        ]
+        yield [
+            name,
+            value(folder, PEAK, name),
+            "" if name == "random" else lead(*pair, PEAK, looks),
+            value(folder, TOP_1, name),
+            "" if name == "random" else lead(*pair, TOP_1),
+            f"{np.median(chosen):,.0f} ({min(chosen):,} to {max(chosen):,})",
+            learned(folder, name),
+            stage(folder, "spread_after", name),
+            str(len(chosen)),
         ]
 
 
@@ -304,10 +351,11 @@ def boxes(page: str, rows: Sequence[Row]) -> Iterator[Row]:
             text = renumbered(number, above_chance(*pair[0], score), len(runs(*pair[0])))
             yield [question, shown, text, change]
             continue
-        mean, interval = lead(*pair, score, points=not nats).split(" ", 1)
+        num = family_of_looks() if score == PEAK else 1
+        mean, interval = lead(*pair, score, num, points=not nats).split(" ", 1)
         own = f"{mean} {'nats' if nats else 'points'} {interval}"
         num_seeds = len(differences_of(*pair, score)[0])
-        word = word_of(outcome(*pair, score, lower_is_better=nats).partition(" (")[0], shown)
+        word = word_of(outcome(*pair, score, nats, num).partition(" (")[0], shown)
         yield [question, word, renumbered(number, own, num_seeds), change]
 
 
@@ -321,6 +369,7 @@ def above_chance(folder: str, arm: str, score: str) -> str:
 PAGES = {
     "beyond-labels": beyond_labels,
     "drawings": drawings,
+    "few-pairs-peak": few_pairs_peak,
     "fewer-pairs": fewer_pairs,
     "ladder": ladder,
     "ladder-frozen": ladder_frozen,
@@ -332,6 +381,7 @@ FOLDERS = {"fewer-pairs": "fewer-pairs-250"}  # of boxes, if not the name of the
 SCORES = {
     "beyond-labels": LOSS,
     "drawings": "image_recall_10/titles",
+    "few-pairs-peak": PEAK,
     "fewer-pairs": TOP_1,
     "ladder": FEW,
     "ladder-frozen": f"{FEW}-as-trained",

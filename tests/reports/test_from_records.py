@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import beyond_labels
 import drawings
+import few_pairs_peak
 import fewer_pairs
 import from_records
 import ladder
@@ -18,6 +19,7 @@ import when_pairs
 from helpers.made_runs import record, score
 from scipy import stats
 
+from perceptinit.analysis.decisions import level_of_looks
 from perceptinit.analysis.emergence import find_emergence
 from perceptinit.analysis.intervals import estimate_two_way, find_components, max_t_p
 from perceptinit.results.items import write_items
@@ -370,3 +372,57 @@ def test_the_page_of_shares_is_rebuilt_with_other_formulas(tmp_path, monkeypatch
     rebuilt_pages.runs.cache_clear()
     assert found == []
     assert count > 40
+
+
+def write_peaks(folder, leads, num_seeds=10, num_images=200):
+    """Write runs whose top-1 at the peak is 0.3 plus a lead, and 0.25 plus half of it at the end."""
+    rng = np.random.default_rng(4)
+    places = np.arange(num_images)[:, None]
+    for arm, lead in leads.items():
+        for seed in range(num_seeds):
+            noise = rng.normal(0, 0.01)
+            shares = {few_pairs_peak.PEAK: 0.3 + lead + noise, few_pairs_peak.END: 0.25 + lead / 2 + noise}
+            items = {
+                name: Items((np.arange(num_images) < num_images * share).astype(float), places)
+                for name, share in shares.items()
+            }
+            path = folder / arm / f"seed{seed}"
+            write_items(path, items)
+            scores = [score(float(each.values.mean()), 200, name=name) for name, each in items.items()]
+            scores[0]["extra"]["chosen_at"] = 100 + seed
+            write_record(path / "record.json", record(arm, seed, scores))
+    return from_records.read_runs(folder)
+
+
+@pytest.mark.parametrize(
+    ("leads", "tested", "sentence"),
+    [
+        ({"people": 0.1}, ["better"] * 4, "Yes: at the peak, people - random is +"),
+        ({"people": 0.1, "shuffled": 0.1}, ["better", "undecided"], "people - shuffled is undecided"),
+        ({"people": 0.1, "pixels": 0.2}, ["better", "better", "worse", "better"], "people - pixels is worse"),
+        ({}, ["undecided"], "The other contrasts are not tested."),
+        ({"people": -0.1}, ["worse"] * 4, "No, it costs accuracy: at the peak"),
+    ],
+)
+def test_contrasts_at_the_peak_are_tested_in_order_until_one_is_undecided(tmp_path, leads, tested, sentence):
+    runs = write_peaks(tmp_path, dict.fromkeys(few_pairs_peak.ARMS, 0.0) | leads)
+    assert list(few_pairs_peak.tested(runs).values()) == tested
+    assert sentence in few_pairs_peak.answer(runs)
+    page = few_pairs_peak.page(runs)
+    assert page.count("| not tested |") == 4 - len(tested)
+    assert all(f"\n| {arm} |" in page for arm in few_pairs_peak.ARMS)
+    assert "104 (100 to 109)" in page or "105 (100 to 109)" in page
+
+
+def test_intervals_at_the_peak_have_the_level_of_all_looks(tmp_path):
+    runs = write_peaks(tmp_path, {"random": 0.0, "people": 0.1})
+    assert few_pairs_peak.level() == pytest.approx(level_of_looks(10, 24), abs=1e-3)
+    values = np.array(
+        [
+            runs["people", s].items[few_pairs_peak.PEAK] - runs["random", s].items[few_pairs_peak.PEAK]
+            for s in range(10)
+        ]
+    )
+    expected = estimate_two_way(find_components(values, np.arange(200)[:, None]), few_pairs_peak.level())
+    found = few_pairs_peak.contrast(runs, "people", "random")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
