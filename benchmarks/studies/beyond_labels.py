@@ -101,6 +101,7 @@ LIMITS = """* The network is a ViT of 0.8 million parameters on 32-pixel photogr
 
 RERUN = """```console
 python recipes/known_effects/prepare_ties.py FOLDER data/known_effects
+export KNOWN_EFFECTS=$PWD/data/known_effects      # paths of the recipe's plug-in are relative to the recipe
 perceptinit run recipes/known_effects/beyond_labels.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_soft.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_1000.toml --jobs 2

@@ -69,6 +69,7 @@ LIMITS = """* The score is about categories; judgments of materials may help oth
 RERUN = """```console
 python recipes/known_effects/prepare.py FOLDER data/known_effects
 python recipes/known_effects/prepare_materials.py MATERIALS data/known_effects
+export KNOWN_EFFECTS=$PWD/data/known_effects      # paths of the recipe's plug-in are relative to the recipe
 perceptinit run recipes/known_effects/ladder.toml --jobs 2
 python benchmarks/studies/known_effects.py keep runs/ladder
 perceptinit compare recipes/known_effects/ladder.toml --out docs/results

@@ -58,6 +58,7 @@ LIMITS = """* The score is about categories of objects; judgments of materials m
 RERUN = """```console
 python recipes/known_effects/prepare.py FOLDER data/known_effects
 python recipes/known_effects/prepare_materials.py MATERIALS data/known_effects
+export KNOWN_EFFECTS=$PWD/data/known_effects      # paths of the recipe's plug-in are relative to the recipe
 perceptinit run recipes/known_effects/ladder_frozen.toml
 perceptinit run recipes/known_effects/ladder_frozen_96.toml
 python benchmarks/studies/known_effects.py keep runs/ladder-frozen runs/ladder-frozen-96

@@ -50,6 +50,7 @@ LIMITS = """* `shuffled` keeps which three photographs are in a triplet together
 RERUN = """```console
 pip install plugins/perceptinit-simclr
 python recipes/known_effects/prepare_ties.py FOLDER data/known_effects
+export KNOWN_EFFECTS=$PWD/data/known_effects      # paths of the recipe's plug-in are relative to the recipe
 perceptinit run recipes/known_effects/no_answers.toml --jobs 2
 python benchmarks/studies/known_effects.py keep runs/no-answers
 perceptinit compare recipes/known_effects/no_answers.toml --out docs/results

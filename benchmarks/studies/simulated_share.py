@@ -49,7 +49,7 @@ LIMITS = """* It is a simulation with its own network (0.4 million parameters, 2
   and a rate of false answers where nothing is planted.
 * The design with few pairs is simulated on [its page](fewer-pairs.md#what-would-this-design-find)."""
 
-RERUN = """With the environment variable `KNOWN_EFFECTS` set to `data/simulated-20`:
+RERUN = """With the environment variable `KNOWN_EFFECTS` set to `$PWD/data/simulated-20`:
 
 ```console
 python recipes/known_effects/prepare_simulated.py 20 data/simulated-20
