@@ -126,6 +126,7 @@ def page(runs: Runs) -> str:
         LIMITS,
         "## Rerun",
         RERUN,
+        "Seed 140 of people and random ran a second time on the same kind of machine: weights and scores are identical.",
         about(runs, PAGE),
     ]
     return "\n\n".join(parts) + "\n"
