@@ -306,7 +306,7 @@ def test_arguments_of_other_programs_exist(command):
     elif program in ("pytest", "bash"):
         assert [name for name in names if not (ROOT / name).exists()] == []
     else:
-        assert program in ("apt-get", "pip", "cd", "cat", "curl", "git", "ENV/bin/pip"), command
+        assert program in ("apt-get", "export", "pip", "cd", "cat", "curl", "git", "ENV/bin/pip"), command
 
 
 def makefile():
