@@ -41,8 +41,7 @@ CONTRASTS = [
 TITLE = "Does stage 1 help at the peak, before CLIP overfits 250 pairs?"
 QUESTION = """[Few pairs](fewer-pairs.md) scored the end of training, after 70 passes over 250 pairs. There, people led random by 1.3
 points at the end and by 2.6 at each run's best evaluation, as if overfitting destroyed a part of what stage 1 gives. So the planned
-score measured what is left after a training that early stopping would have ended; the best evaluation was not planned, and the test
-images chose it. Here, 5,000 photographs in no other role (`tuning`) choose one of ten evaluations, as early stopping does, and
+score came after a training that early stopping would have ended; the best evaluation was not planned, and the test images chose it. Here, 5,000 photographs in no other role (`tuning`) choose one of ten evaluations, as early stopping does, and
 10,000 others are scored there. All else is as in few pairs, in fp32 and with fresh seeds: stage 1 on 21,000 triplets of 7,000
 CIFAR-10 photographs, answered by labels of people (`people`), by class labels (`labels`), by pixels (`pixels`) or with shuffled votes
 (`shuffled`), then CLIP on 250 pairs. Score: zero-shot top-1; chance is 10 %."""

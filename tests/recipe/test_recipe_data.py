@@ -12,12 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.made_hub import served_hub
 from helpers.made_sets import labelled_set
+from PIL import Image
 
 from perceptinit.files.downloads import Download
 from perceptinit.files.remote import network
+from perceptinit.images.decoding import decode
 from perceptinit.pairs.published import published_pairs, source_of
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.readiness import fetch_published, find_needs
+from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.types import DataCard
 
 # published judgments that no command fetches
@@ -302,3 +305,25 @@ def test_the_yfcc15m_list_contains_the_selected_photographs(tmp_path, monkeypatc
         {"url": "http://photo/7", "title": "A red, cat", "description": ""},
         {"url": "http://photo/9", "title": "", "description": "see here"},
     ]
+
+
+class MadeCifar100:
+    """Two classes of two images a part, in place of torchvision's download."""
+
+    classes = ("apple", "aquarium_fish")
+
+    def __init__(self, root, train, download):
+        self.color = 200 if train else 100
+
+    def __iter__(self):
+        return ((Image.new("RGB", (32, 32), (self.color, i, 0)), i % 2) for i in range(4))
+
+
+def test_the_folders_of_cifar100_are_read_as_labelled_images(tmp_path, monkeypatch, recipes_folder):
+    monkeypatch.setattr("torchvision.datasets.CIFAR100", MadeCifar100)
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path)])
+    runpy.run_path(str(recipes_folder / "yardsticks/cifar100_folders.py"), run_name="__main__")
+    for part, color in (("train", 200), ("test", 100)):
+        pairs = LabelledImages(LabelledImages.Config(path=str(tmp_path / part)))
+        assert (pairs.read_classes().names, pairs.num_pairs) == (MadeCifar100.classes, 4)
+        assert decode(pairs.pair(0).image, "0")[0, 0, 0] == color
