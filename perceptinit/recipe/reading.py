@@ -249,6 +249,8 @@ class _Reader:
 
     def _check_needs(self, pretrain: Spec | None, evals: Iterable[Spec]) -> None:
         """Report evaluators whose model part (text tower, classifier) is missing after pretraining."""
+        if pretrain is None and "pretrain" in self.tables:
+            return  # its own problems are reported
         parts = find_model_parts(pretrain)
         for spec in evals:
             needed = find_needed_part(spec)

@@ -283,3 +283,11 @@ def perceptinit_judgments():
 def test_the_version_requires_no_verb(cli):
     done = cli("--version")
     assert (done.returncode, done.stdout) == (0, f"perceptinit {__version__}\n")
+
+
+@pytest.mark.parametrize("recipe", ["structure", "quickstart"])
+def test_a_wrong_key_of_the_pretrainer_is_the_only_problem(recipe):
+    with pytest.raises(RecipeError, match=r"pretrain\.lrr: unknown key; did you mean 'lr'") as caught:
+        load_recipe(recipe, ["pretrain.lrr=1"])
+    assert "nothing is pretrained" not in str(caught.value)
+    assert "problems" not in str(caught.value)
