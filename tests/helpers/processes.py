@@ -1,8 +1,12 @@
 """Several processes of one run, forked from the test to avoid repeated imports."""
 
+import faulthandler
 import multiprocessing
 import os
+import queue
+import signal
 import socket
+import sys
 import traceback
 from contextlib import contextmanager
 
@@ -35,7 +39,7 @@ def start(function, *args, num=2):
 def together(function, *args, num=2):
     """Return the results of `function(*args)` in `num` processes; raises the exception of a failed process."""
     processes = start(function, *args, num=num)
-    outcomes = [process.outcome.get(timeout=240) for process in processes]
+    outcomes = [_wait(process) for process in processes]
     for process in processes:
         process.join(30)
     for is_fine, value in outcomes:
@@ -44,12 +48,24 @@ def together(function, *args, num=2):
     return [value for _, value in outcomes]
 
 
+def _wait(process):
+    """Return the outcome of a process. One that ends or hangs without an outcome prints where its threads are."""
+    try:
+        return process.outcome.get(timeout=240)
+    except queue.Empty:
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGQUIT)
+            process.join(5)
+        return False, f"no result of {process.name} in 240 s, exit code {process.exitcode}: see stderr"
+
+
 def _work(rank, num, port, outcome, function, args):
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in names.items()}, MASTER_ADDR="localhost")
     # torch replaces its thread pool at the first use after a fork, which is not thread-safe:
     # "Invalid thread pool!"
     torch.set_num_threads(torch.get_num_threads())
+    faulthandler.register(signal.SIGQUIT, sys.__stderr__)
     try:
         # outside of the function, whose models are freed when it returns: see `process_group`
         with distributed.process_group():
