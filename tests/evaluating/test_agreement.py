@@ -239,9 +239,10 @@ def squares(folder, fit):
 
 @pytest.mark.parametrize("fit", ["center-crop", "squash", "pad"])
 def test_scores_of_layers_equal_a_computation_from_the_images(on, lab, fit):
-    rng = np.random.default_rng(4)
-    for name in NAMES:  # wide photographs
-        Image.fromarray(rng.integers(0, 256, (90, 150, 3), np.uint8)).save(lab / "photos" / name)
+    rng = np.random.default_rng(7)
+    for name in NAMES:  # wide photographs, so unlike that rounding on no processor swaps two ranks
+        blocks = Image.fromarray(rng.integers(0, 256, (3, 5, 3), np.uint8))
+        blocks.resize((150, 90), Image.Resampling.BICUBIC).save(lab / "photos" / name)
     torch.manual_seed(0)
     model = timm.create_model("test_vit", num_classes=0).eval()
     save_file(model.state_dict(), lab / "model.safetensors")
