@@ -236,7 +236,9 @@ def spdl(shards: str, size: int, with_texts: bool) -> Iterator[int]:
         paths, texts = zip(*batch, strict=True)
         return io.to_torch(io.convert_frames([decode(path) for path in paths])), texts
 
-    source = in_batches(shuffled(read_pairs(shards)), size)
+    pairs = read_pairs(shards)
+    decode(pairs[0][0])  # an error in the pipeline, such as missing libraries of FFmpeg, would not end it
+    source = in_batches(shuffled(pairs), size)
     pipeline = PipelineBuilder().add_source(source).pipe(load).add_sink(2).build(num_threads=1)
     with pipeline.auto_stop():
         for images, texts in pipeline:

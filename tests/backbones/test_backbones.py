@@ -242,11 +242,11 @@ def test_texts_with_common_prefixes_have_the_embeddings_of_padded_texts(backbone
 
 
 def test_pixels_normalized_by_the_patch_embedding_have_the_embeddings_of_normalized_pixels():
-    model = OpenClip(OpenClip.Config().smoke()).build().eval()
+    model = OpenClip(OpenClip.Config().smoke()).build().eval().double()
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     with torch.no_grad():
         torch.testing.assert_close(
-            model.encode_image(images), model.encode_image(images / 255), rtol=0, atol=1e-6
+            model.encode_image(images), model.encode_image(images.double() / 255), rtol=0, atol=1e-12
         )
 
 
