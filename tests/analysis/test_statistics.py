@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy
 
+from perceptinit.analysis.numbers import interval
 from perceptinit.analysis.statistics import differences, estimate, estimate_unpaired, p_value, subtract_means
 
 
@@ -21,6 +22,7 @@ def test_the_estimate_of_three_values_has_students_t_interval():
 def test_one_value_has_no_standard_error_or_interval():
     result = estimate([0.5])
     assert (result.stderr, result.low, result.high, result.num) == (None, None, None, 1)
+    assert interval(result, is_share=True) == ""
 
 
 def test_an_empty_list_of_values_is_refused():

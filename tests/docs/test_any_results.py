@@ -79,6 +79,8 @@ def test_a_table_of_means_has_the_stated_answer(verb, tmp_path):
     assert "procedural warm-up is worth it" in text
     assert "+1.9 [-0.7, +4.5]" in text
     assert "+1.8 [+0.9, +2.7]" in text
+    assert "are simultaneous" in text
+    assert "over all arms agrees" not in text
     assert "an interval from +0.9 to +2.7. mimetic is undecided (-0.7 to +4.5)" in LINE
 
 

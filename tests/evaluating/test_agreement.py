@@ -648,7 +648,8 @@ def correlate_colors(features, matrix, kept):
     return spearmanr(pdist(features[kept]).round(6), own).statistic
 
 
-def test_the_best_model_is_compared_with_the_best_trivial_model_on_matrices(cli, lab):
+@pytest.mark.parametrize("learned", ["colors", "judgments"])
+def test_the_best_model_is_compared_with_the_best_trivial_model_on_matrices(cli, lab, learned):
     """Models of plain images of random colors, whose gradients are all equal."""
     rng = np.random.default_rng(5)
     names = [f"color{i}.png" for i in range(48)]
@@ -656,8 +657,9 @@ def test_the_best_model_is_compared_with_the_best_trivial_model_on_matrices(cli,
     for name, color in zip(names, colors.tolist(), strict=True):
         Image.new("RGB", (8, 8), tuple(color)).save(lab / "photos" / name)
     (lab / "colors.txt").write_text("\n".join(names))
-    features = colors + rng.normal(0, 20, (48, 3))
-    matrix = squareform(pdist(colors + rng.normal(0, 60, (48, 3))))
+    judged = colors + rng.normal(0, 60, (48, 3))
+    features = (judged if learned == "judgments" else colors) + rng.normal(0, 20, (48, 3))
+    matrix = squareform(pdist(judged))
     np.save(lab / "colors.npy", matrix)
     parquet.write_table(
         pyarrow.table({"image": names, "embedding": features.tolist()}), lab / "close.parquet"
@@ -682,6 +684,7 @@ def test_the_best_model_is_compared_with_the_best_trivial_model_on_matrices(cli,
     without = np.array(gaps[1:])
     stderr = (47 / 48 * np.square(without - without.mean()).sum()) ** 0.5
     half = t.ppf(1 - 0.025 / len(trivial), 47) * stderr
+    assert (gaps[0] > half) == (learned == "judgments")
     printed = " ".join(cli(*command, COLUMNS="400").stdout.split())
     sentence = re.search(
         rf"The best model, close.parquet, {relation_of(gaps[0], half)} the best trivial model, mean colour: (\S+) \(.*"

@@ -100,6 +100,14 @@ class Unsendable(Photos):
         self.lock = threading.Lock()
 
 
+class Modelled(Photos):
+    """Pairs with a model."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = torch.nn.Linear(1, 1)
+
+
 def remote_shards():
     return WebdatasetPairs(WebdatasetPairs.Config(shards="https://host/{0..1}.tar"))
 
@@ -108,6 +116,7 @@ def remote_shards():
     ("make", "reason"),
     [
         (Unsendable, "cannot pickle '_thread.lock' object"),
+        (Modelled, "a model cannot be sent to another process"),
         (remote_shards, "remote shards are fetched by one process"),
         (
             lambda: ParquetPairs(ParquetPairs.Config(files="a.parquet")),
