@@ -96,6 +96,16 @@ def test_invalid_json_is_reported_with_the_reason(tmp_path, text, what):
         read_json(path, dict, "counts")
 
 
+def test_json_larger_than_the_maximum_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("perceptinit.files.reading.MAX_JSON_BYTES", 1 << 20)
+    path = tmp_path / "a.json"
+    path.write_text("{}".ljust(1 << 20))
+    assert read_json(path, dict, "counts") == {}
+    path.write_text("{}".ljust((1 << 20) + 1))
+    with pytest.raises(DataError, match=r"a\.json: not counts \(larger than 1 MB\)"):
+        read_json(path, dict, "counts")
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [

@@ -220,6 +220,11 @@ def test_a_rendered_pixel_is_the_share_of_finer_pixels_with_a_point():
     assert image.sum() == 2 * round(GREY / FINER**2)
 
 
+def test_points_are_rendered_with_equal_margins():
+    corners = np.array([[0.0, 0.0], [1.0, 1.0]])
+    assert np.argwhere(render(corners, 100)).tolist() == [[2, 2], [98, 98]]
+
+
 def test_a_smaller_perturbation_makes_classes_more_similar():
     def distance(perturbation):
         made = Fractals(Fractals.Config(num_classes=4, perturbation=perturbation))

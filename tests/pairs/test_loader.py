@@ -227,6 +227,14 @@ def test_color_jitter_and_blur_depend_on_the_generator_only(options):
     assert ours[0].dtype == np.uint8
 
 
+def test_brightness_changes_in_both_directions():
+    gray = np.full((8, 8, 3), 100, dtype=np.uint8)
+    augment = Augment(crop="center", jitter=(0.5, 0.0, 0.0, 0.0))
+    means = [augment(gray, 8, np.random.default_rng(i)).mean() for i in range(20)]
+    assert 50 <= min(means) < 75
+    assert 125 < max(means) <= 150
+
+
 class TwoCaptions(Photos):
     """Images with one caption of one word and one of two words."""
 

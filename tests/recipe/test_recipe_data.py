@@ -6,7 +6,9 @@ import json
 import runpy
 import socket
 import sys
+import threading
 from functools import partial
+from unittest import mock
 
 import pyarrow.parquet as pq
 import pytest
@@ -173,6 +175,16 @@ def test_a_server_that_never_responds_is_given_up(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert list(network.find_unreachable([address])) == [address]
+
+
+def test_a_name_server_that_never_responds_is_given_up(monkeypatch):
+    ended = threading.Event()
+    waiting = mock.Mock(open=lambda *args, **options: ended.wait(10))
+    monkeypatch.setattr(network, "REACH_SECONDS", 0.2)
+    monkeypatch.setattr(network, "_opener", waiting)
+    found = network.find_unreachable(["http://a.org", "http://b.org"])
+    ended.set()
+    assert found == dict.fromkeys(["http://a.org", "http://b.org"], "no response within 0.2 s")
 
 
 def test_a_download_starts_after_the_user_agrees(cli, hub, tmp_path, monkeypatch):

@@ -327,8 +327,10 @@ def test_the_sign_flip_test_has_the_share_of_all_signs(num_seeds):
 
 def test_the_published_page_of_the_drawings_is_computed_from_its_records():
     published = (drawings.KEPT / f"{drawings.NAME}.md").read_text(encoding="utf-8")
-    runs = (from_records.read_runs(drawings.KEPT / name) for name in (drawings.NAME, drawings.AGAIN))
-    assert drawings.page(*runs) == published
+    runs, *others = (
+        from_records.read_runs(drawings.KEPT / name) for name in (drawings.NAME, *drawings.AGAIN)
+    )
+    assert drawings.page(runs, dict(zip(drawings.AGAIN, others, strict=True))) == published
 
 
 def write_shares(folder, gains, noise):

@@ -106,6 +106,13 @@ def test_a_launcher_that_ended_before_the_check_is_detected():
     assert done.returncode == -signal.SIGTERM
 
 
+def test_workers_share_the_cores(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
+    threads = [workers._environment(0, jobs, "cpu")["OMP_NUM_THREADS"] for jobs in (1, 2, 3, 8, 20)]
+    assert threads == ["8", "4", "2", "1", "1"]
+
+
 def test_a_worker_of_jobs_ends_when_its_parent_is_killed():
     description, never_written = os.pipe()
 

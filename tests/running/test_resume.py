@@ -11,6 +11,7 @@ from helpers.processes import start, together
 from helpers.resuming import ended, record_of, run, run_with_signal
 from safetensors.torch import save_file
 
+from perceptinit.compute import distributed
 from perceptinit.errors import EXIT_CODE, CheckpointError
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.files.checkpoints import load_weights
@@ -275,6 +276,18 @@ def test_checkpoints_are_due_by_steps_or_by_minutes(tmp_path, monkeypatch):
     assert not by_time.is_due(1)
     now[0] += 120
     assert by_time.is_due(2)
+
+
+@pytest.mark.parametrize(("asked_by_first", "saves"), [(None, 0), ("save", 1)])
+def test_only_the_first_process_decides_when_a_checkpoint_is_due(
+    tmp_path, monkeypatch, asked_by_first, saves
+):
+    monkeypatch.setattr(distributed, "is_first", lambda: False)
+    monkeypatch.setattr(distributed, "exchange", lambda wish: [asked_by_first, wish])
+    saved = []
+    every_step = Checkpoints(tmp_path, CheckpointConfig(every_steps=1), print)
+    every_step.after_step(1, lambda: saved.append(1))
+    assert len(saved) == saves
 
 
 def test_the_checkpoint_interval_does_not_change_the_fingerprint():

@@ -46,7 +46,8 @@ def full(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
     (folder / "local.py").write_text(LOCAL)
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
-    return folder, run(recipe, folder / "runs")
+    with patch("perceptinit.running.run.LOG_EVERY_STEPS", 2):
+        return folder, run(recipe, folder / "runs")
 
 
 def test_arms_share_batches_and_initial_text_weights_and_differ_in_the_image_tower(full):
@@ -111,7 +112,7 @@ def test_events_are_stored_as_json_lines(full):
     assert {"stage-start", "step", "scores", "stage-end"} <= {event["kind"] for event in events}
     assert {(event["arm"], event["seed"]) for event in events} == {("pi", 1)}
     steps = [event["step"] for event in events if (event["kind"], event["stage"]) == ("step", "pretrain")]
-    assert steps == [3, 6]  # the ends of both epochs; else, every tenth step
+    assert steps == [2, 3, 4, 6]  # every second step, and the ends of both epochs
 
 
 def test_a_finished_run_is_not_repeated(full):
