@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -140,7 +141,14 @@ def keep_pure_results() -> None:
 
 def clear_caches() -> None:
     """Clear the caches of functions of the package that read files or settings, like a new process."""
-    modules = [m for name, m in sys.modules.items() if name.startswith("perceptinit.")]
-    for function in [value for module in modules for value in vars(module).values()]:
-        if isinstance(function, functools._lru_cache_wrapper) and not function.__module__.startswith(PURE):
-            function.cache_clear()
+    modules = tuple(module for name, module in sys.modules.items() if name.startswith("perceptinit."))
+    for function in cached_functions(modules):
+        function.cache_clear()
+
+
+@functools.lru_cache(maxsize=1)
+def cached_functions(modules: tuple[ModuleType, ...]) -> list[Any]:
+    """Return the functions of these modules whose caches depend on files or settings."""
+    values = [value for module in modules for value in vars(module).values()]
+    cached = [value for value in values if isinstance(value, functools._lru_cache_wrapper)]
+    return [function for function in cached if not function.__module__.startswith(PURE)]

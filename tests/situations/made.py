@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -204,12 +206,17 @@ def write_runs(situation: Situation, root: Path) -> Path:
         plan = seal_plan(make_plan(recipes[first_look], root) | situation.plan)
         keep_plan(plan, folder, replaces=False)
         planned = {"plan": plan_sha256(plan)}
+
+    @cache
+    def record_of(look: int, name: str) -> dict[str, Any]:
+        recipe = recipes[look]
+        return new_record(recipe, next(arm for arm in recipe.arms if arm.name == name), 0, "cpu")
+
     for name in situation.arms:
         for seed, value in enumerate(situation.values(situation.arms, name)):
-            recipe = recipes[next(num for num in looks if seed < num)]
-            arm = next(arm for arm in recipe.arms if arm.name == name)
-            record = new_record(recipe, arm, seed, "cpu")
-            record["started"] = f"2026-01-0{1 + looks.index(len(recipe.seeds))}T00:00:00+00:00"
+            look = next(num for num in looks if seed < num)
+            record = deepcopy(record_of(look, name)) | {"seed": seed}
+            record["started"] = f"2026-01-0{1 + looks.index(look)}T00:00:00+00:00"
             record |= planned
             record["scores"] = list(score_rows(situation, name, seed))
             record["hashes"] = run_hashes(name, seed)
