@@ -20,6 +20,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EXIT_CODE = 75
 MOST_NAMED = 20  # names of a group that a sentence lists in full
 _LONGEST = 300  # characters shown of the message of an unexpected error
+_WITHOUT_TEXT = {int, float, bool, type(None)}
 # control characters except line ends and tabs, and characters that change the text direction
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -52,7 +53,9 @@ def map_texts(change: Callable[[str], str], value: Any) -> Any:
         return change(value)
     if isinstance(value, dict):
         return {change(key): map_texts(change, item) for key, item in value.items()}
-    return [map_texts(change, item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list) and not _WITHOUT_TEXT.issuperset(map(type, value)):
+        return [map_texts(change, item) for item in value]
+    return value
 
 
 def printable(text: str) -> str:

@@ -250,12 +250,20 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def are_finite(values: list[Any]) -> bool:
+    """Return whether all values are finite numbers, faster than one call for each."""
+    kinds = {*map(type, values)}
+    return kinds <= {int, bool} or (kinds <= {float} and all(map(math.isfinite, values)))
+
+
 def plain(value: Any) -> Any:
     """Return a value that JSON can represent: arrays as lists, non-finite numbers as None."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
     if hasattr(value, "tolist"):
         value = value.tolist()
+    if isinstance(value, list) and are_finite(value):  # per-item values
+        return [*value]
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, str) or value is None:
         return value
     if isinstance(value, Iterable):
