@@ -35,9 +35,10 @@ gc.disable()  # imports and collection create a million permanent objects: see `
 def pytest_collection_finish():
     """Exclude imported modules and collected tests from garbage collection, which would copy their memory pages.
 
-    Forked processes then continue to share this memory.
+    Forked processes then continue to share this memory. Fewer collections take 10 % of the CPU time less.
     """
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 
